@@ -7,7 +7,7 @@ from collections import namedtuple
 
 from . import _door
 from ._device import put, wanted
-from ._door import CALLED, TensorOwner, lib, made
+from ._door import CALLED, NULL, TensorOwner, ffi, lib, made, wrap
 from .dtypes import castable, from_python
 from .errors import DTypeError, InvalidArgumentError, RustorchError
 
@@ -62,6 +62,12 @@ def _bits(v: float) -> int:
     """The bits of a float as a whole number."""
     n: int = struct.unpack("q", struct.pack("d", v))[0]
     return n
+
+
+def _float_of(bits: int) -> float:
+    """The float that has these bits."""
+    f: float = struct.unpack("d", struct.pack("q", bits))[0]
+    return f
 
 
 def optional_number(v: Any) -> tuple[int, int, float]:
@@ -219,6 +225,12 @@ def _extent(t: Tensor) -> tuple[int, int]:
     return start, start + (reach + 1) * size if t.numel() else start
 
 
+def _memory(t: Tensor) -> tuple[int, int]:
+    """The same of the memory that it is in."""
+    start = int(ffi.cast("uintptr_t", lib.rt_tensor_storage_data(t._h)))
+    return start, start + lib.rt_tensor_storage_nbytes(t._h)
+
+
 def _dense(t: Tensor) -> bool:
     low, high = _extent(t)
     return high - low == t.numel() * t.itemsize
@@ -231,48 +243,132 @@ _EXACT = {*_PICKING, "complex", "polar"}
 
 
 def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
-    """Puts a result of `op` into the tensor given as `out=`, resizing it as PyTorch does.
+    """Copies a result of `op` into the tensor given as `out=`, resizing it as PyTorch does.
 
     It may be one of the `inputs`, if it has the result's shape already, but not share a part of its memory with one.
     """
-    check_into(out, result, op, *inputs)
-    if out.shape != result.shape:
+    check_into(out, result, op, inputs, result.device)
+    _resized(out, result.shape)
+    return out.copy_(result)
+
+
+def write_into(out: Any, op: str, kinds: str, *arguments: Any) -> Any:
+    """Calls an op that has a kernel, which writes what it makes into `out`: a tensor, or as many as it has results.
+
+    `arguments` are those of the table, of these `kinds`. None if C has refused.
+    """
+    alone = isinstance(out, TensorOwner)
+    outs: Any = (out,) if alone else tuple(out)
+    inputs: list[Any] = []
+    lists: list[Any] = []
+    attributes = []
+    for kind, v in zip(kinds.split(), arguments):
+        holds, form, number_too, _ = _row(kind)
+        if holds != "Tensor":
+            attributes.append((holds, form, v))
+        elif form in ("List", "Optionals"):
+            lists += v
+        else:
+            inputs.append(operand(v) if number_too else v)
+    inputs += lists
+    attrs = ffi.new("struct rt_attr[]", len(attributes))
+    kept = [_fill(a, *of) for a, of in zip(attrs, attributes)]
+    handles = ffi.new("const struct rt_tensor *[]", [NULL if t is None else t._h for t in inputs])
+    name, call = op.encode(), (handles, len(inputs), attrs, len(attrs))
+    # What it will be, before anything has changed.
+    places, n = ffi.new("struct rt_tensor *[3]"), ffi.new("size_t *")
+    if lib.rt_op_infer(name, *call, places, 3, n):
+        return None
+    results = [wrap(h) for h in places[0 : n[0]]]
+    if len(outs) != len(results):
+        raise InvalidArgumentError(f"{op}: wanted {len(results)} tensors as out, got {len(outs)}")
+    present = [t for t in inputs if t is not None]
+    device = next((t.device for t in present if t.is_meta), present[0].device if present else outs[0].device)
+    for o, r in zip(outs, results):
+        if not alone and o is outs[-1] and o.dtype != r.dtype and not r.is_floating_point():
+            raise DTypeError(f"{op}: expected out for indices of dtype {r.dtype}, got {o.dtype}")
+        check_into(o, r, op, present, device)
+    for o, r in zip(outs, results):
+        _resized(o, r.shape)
+    status = lib.rt_op_call_into(name, *call, ffi.new("struct rt_tensor *[]", [o._h for o in outs]), len(outs))
+    del kept
+    return None if status else out if alone else outs
+
+
+def _fill(a: Any, holds: str, form: str, v: Any) -> Any:
+    """Writes an attribute of a call by name; what is given back must live as long as it."""
+    a.size = ffi.sizeof("struct rt_attr")
+    if v is None and form == "Optional":
+        a.kind = lib.RT_ATTR_NONE
+    elif holds == "Scalar":
+        kind, i, f = number(v)
+        if kind == _COMPLEX:
+            a.kind, a.f, a.im = lib.RT_ATTR_COMPLEX, f, _float_of(i)
+        elif kind == _FLOAT:
+            a.kind, a.f = lib.RT_ATTR_FLOAT, f
+        else:
+            a.kind, a.i = lib.RT_ATTR_INT if kind == _INT else lib.RT_ATTR_BOOL, i
+    elif holds == "Float":
+        a.kind, a.f = lib.RT_ATTR_FLOAT, v
+    elif holds == "Int":
+        a.kind, a.i = lib.RT_ATTR_INT, int_(v)
+    elif holds == "Bool":
+        a.kind, a.i = lib.RT_ATTR_BOOL, bool_(v)
+    elif holds == "DType":
+        a.kind, a.i = lib.RT_ATTR_DTYPE, dtype_code(v)
+    elif holds == "Ints":
+        a.kind, a.len = lib.RT_ATTR_INTS, len(v)
+        a.ints = sizes = ffi.new("int64_t[]", v)
+        return sizes
+    elif holds == "Str":
+        a.kind = lib.RT_ATTR_STR
+        a.str = letters = ffi.new("char[]", word(v))
+        return letters
+    else:
+        a.kind, a.generator = lib.RT_ATTR_GENERATOR, v._h
+    return None
+
+
+def _resized(out: Tensor, shape: Any) -> None:
+    if out.shape != shape:
         if out.numel():
             import warnings
 
             warnings.warn(
                 f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has "
-                f"shape {tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
+                f"shape {tuple(shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        out.resize_(result.shape)
-    return out.copy_(result)
+        out.resize_(shape)
 
 
-def check_into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> None:
-    """Refuses what `into` would, before anything has changed."""
-    if out.device != result.device:
-        raise InvalidArgumentError(f"{op}: `out` is on {out.device}, the result on {result.device}")
+def check_into(out: Tensor, result: Tensor, op: str, inputs: Any, device: Any) -> None:
+    """Refuses what cannot take a `result` (or what it will be) on `device`, before anything has changed."""
+    if out.device != device:
+        raise InvalidArgumentError(f"{op}: `out` is on {out.device}, the result on {device}")
     if op in _EXACT and out.dtype != result.dtype:
         raise DTypeError(f"{op}: expected out of dtype {result.dtype}, got {out.dtype}")
-    if any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
+    if 0 in out.stride() and any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
         raise InvalidArgumentError(
             f"{op}: unsupported operation: several elements of `out` share a place in memory, clone it first"
         )
+    a, b = _memory(out)
     for t in inputs:
-        if not hasattr(t, "_h") or not (_dense(t) and _dense(out)):
+        if not hasattr(t, "_h"):
             continue
-        (a, b), (c, d) = _extent(t), _extent(out)
+        c, d = _memory(t)
+        if (b <= c or d <= a) or not (_dense(t) and _dense(out)):
+            continue
+        (i, j), (k, l) = _extent(t), _extent(out)
         if out.shape != result.shape:  # what it will have when it has been resized
-            end = lib.rt_tensor_storage_nbytes(out._h) - out.storage_offset() * out.itemsize
-            d = c + min(result.numel() * out.itemsize, end)
+            l = min(k + result.numel() * out.itemsize, b)
         the_same = (
-            (a, t.shape, t.stride()) == (c, out.shape, out.stride())
+            (i, t.shape, t.stride()) == (k, out.shape, out.stride())
             and out.shape == result.shape
             and op not in _PICKING
         )
-        if (a < d and c < b and not the_same) or (t is out and out.shape != result.shape):
+        if (i < l and k < j and not the_same) or (t is out and out.shape != result.shape):
             raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")

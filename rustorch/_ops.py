@@ -22,6 +22,7 @@ from ._arguments import (
     several,
     shape_,
     word,
+    write_into,
 )
 from ._device import at, away, moved
 from ._door import NULL, error, lib
@@ -85,15 +86,16 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "empty", "Shape OptDType", size, dtype)
+        else:
+            t = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "empty", )
     return t
 
 
@@ -111,15 +113,16 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "zeros", "Shape OptDType", size, dtype)
+        else:
+            t = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "zeros", )
     return t
 
 
@@ -137,15 +140,16 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "ones", "Shape OptDType", size, dtype)
+        else:
+            t = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "ones", )
     return t
 
 
@@ -161,30 +165,36 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
             return full(size=size, fill_value=fill_value, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         size = ints(size)
-        t = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "full", "Shape Scalar OptDType", size, fill_value, dtype)
+        else:
+            t = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "full", )
     return t
 
 
 _py_empty_strided = lib.py_empty_strided
 
 
-def empty_strided(size: int | Sequence[int], stride: int | Sequence[int], *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def empty_strided(size: int | Sequence[int], stride: int | Sequence[int], *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """An uninitialised tensor whose elements lie `stride` apart."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return empty_strided(size=size, stride=stride, dtype=dtype, requires_grad=requires_grad)
+            return empty_strided(size=size, stride=stride, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         size = ints(size)
         stride = ints(stride)
-        t = _py_empty_strided(size, len(size), stride, len(stride), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "empty_strided", "Ints Ints OptDType", size, stride, dtype)
+        else:
+            t = _py_empty_strided(size, len(size), stride, len(stride), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty_strided", e, "Ints Ints OptDType", size=size, stride=stride, dtype=dtype) from None
     if t is None:
@@ -204,15 +214,16 @@ def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "empty_like", "Tensor OptDType", input, dtype)
+        else:
+            t = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "empty_like", input)
     return t
 
 
@@ -226,15 +237,16 @@ def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "zeros_like", "Tensor OptDType", input, dtype)
+        else:
+            t = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zeros_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "zeros_like", input)
     return t
 
 
@@ -248,15 +260,16 @@ def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None,
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "ones_like", "Tensor OptDType", input, dtype)
+        else:
+            t = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ones_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "ones_like", input)
     return t
 
 
@@ -270,15 +283,16 @@ def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None,
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "full_like", "Tensor Scalar OptDType", input, fill_value, dtype)
+        else:
+            t = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "full_like", input)
     return t
 
 
@@ -295,28 +309,34 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
         with at(device):
             return arange(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "arange", "Scalar Scalar Scalar OptDType", start, end, step, dtype)
+        else:
+            t = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "arange", )
     return t
 
 
 _py_range = lib.py_range
 
 
-def range(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def range(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """`start + i * step` up to `end`, which is included if it is met, of the default dtype."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return range(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad)
+            return range(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_range(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "range", "Scalar Scalar Scalar OptDType", start, end, step, dtype)
+        else:
+            t = _py_range(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("range", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
     if t is None:
@@ -337,15 +357,16 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
         with at(device):
             return linspace(start=start, end=end, steps=steps, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_linspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "linspace", "Scalar Scalar Int OptDType", start, end, steps, dtype)
+        else:
+            t = _py_linspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "linspace", )
     return t
 
 
@@ -360,15 +381,16 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
         with at(device):
             return logspace(start=start, end=end, steps=steps, base=base, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_logspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), base, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "logspace", "Scalar Scalar Int Float OptDType", start, end, steps, base, dtype)
+        else:
+            t = _py_logspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "logspace", )
     return t
 
 
@@ -383,15 +405,16 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
         with at(device):
             return eye(n=n, m=m, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_eye(n if n.__class__ is int else int_(n), NULL if m is None else (m if m.__class__ is int else int_(m),), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "eye", "Int OptInt OptDType", n, m, dtype)
+        else:
+            t = _py_eye(n if n.__class__ is int else int_(n), NULL if m is None else (m if m.__class__ is int else int_(m),), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "eye", )
     return t
 
 
@@ -406,25 +429,29 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         with at(device):
             return tril_indices(row=row, col=col, offset=offset, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_tril_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "tril_indices", "Int Int Int OptDType", row, col, offset, dtype)
+        else:
+            t = _py_tril_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "tril_indices", )
     return t
 
 
 _py_combination_indices = lib.py_combination_indices
 
 
-def combination_indices(n: int, r: int, with_replacement: bool = False) -> Tensor:
+def combination_indices(n: int, r: int, with_replacement: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order."""
     try:
-        t = _py_combination_indices(n if n.__class__ is int else int_(n), r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
+        if out is not None:
+            t = write_into(out, "combination_indices", "Int Int Bool", n, r, with_replacement)
+        else:
+            t = _py_combination_indices(n if n.__class__ is int else int_(n), r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("combination_indices", e, "Int Int Bool", n=n, r=r, with_replacement=with_replacement) from None
     if t is None:
@@ -443,15 +470,16 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         with at(device):
             return triu_indices(row=row, col=col, offset=offset, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_triu_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "triu_indices", "Int Int Int OptDType", row, col, offset, dtype)
+        else:
+            t = _py_triu_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "triu_indices", )
     return t
 
 
@@ -466,15 +494,16 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
         with at(device):
             return hann_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_hann_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "hann_window", "Int Bool OptDType", window_length, periodic, dtype)
+        else:
+            t = _py_hann_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "hann_window", )
     return t
 
 
@@ -489,15 +518,16 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
         with at(device):
             return hamming_window(window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_hamming_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "hamming_window", "Int Bool Float Float OptDType", window_length, periodic, alpha, beta, dtype)
+        else:
+            t = _py_hamming_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "hamming_window", )
     return t
 
 
@@ -512,15 +542,16 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
         with at(device):
             return blackman_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_blackman_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "blackman_window", "Int Bool OptDType", window_length, periodic, dtype)
+        else:
+            t = _py_blackman_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "blackman_window", )
     return t
 
 
@@ -535,15 +566,16 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
         with at(device):
             return bartlett_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_bartlett_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "bartlett_window", "Int Bool OptDType", window_length, periodic, dtype)
+        else:
+            t = _py_bartlett_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "bartlett_window", )
     return t
 
 
@@ -558,15 +590,16 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
         with at(device):
             return kaiser_window(window_length=window_length, periodic=periodic, beta=beta, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_kaiser_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "kaiser_window", "Int Bool Float OptDType", window_length, periodic, beta, dtype)
+        else:
+            t = _py_kaiser_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "kaiser_window", )
     return t
 
 
@@ -579,7 +612,9 @@ def add(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
     if old:
         return old_form(add, input, other, *old, alpha=alpha, out=out)
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "add", "Tensor Operand Scalar", input, other, alpha)
+        elif isinstance(other, Tensor):
             t = _py_add(input._h, other._h, *number(alpha))
         else:
             t = _py_add_scalar(input._h, *number(other), *number(alpha))
@@ -589,8 +624,6 @@ def add(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
         raise misuse("add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "add", input, other)
     return t
 
 
@@ -623,7 +656,9 @@ def sub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
     if old:
         return old_form(sub, input, other, *old, alpha=alpha, out=out)
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "sub", "Tensor Operand Scalar", input, other, alpha)
+        elif isinstance(other, Tensor):
             t = _py_sub(input._h, other._h, *number(alpha))
         else:
             t = _py_sub_scalar(input._h, *number(other), *number(alpha))
@@ -633,8 +668,6 @@ def sub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
         raise misuse("sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sub", input, other)
     return t
 
 
@@ -673,7 +706,9 @@ def rsub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, ou
     if old:
         return old_form(rsub, input, other, *old, alpha=alpha, out=out)
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "rsub", "Tensor Operand Scalar", input, other, alpha)
+        elif isinstance(other, Tensor):
             t = _py_rsub(input._h, other._h, *number(alpha))
         else:
             t = _py_rsub_scalar(input._h, *number(other), *number(alpha))
@@ -681,8 +716,6 @@ def rsub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, ou
         raise misuse("rsub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "rsub", input, other)
     return t
 
 
@@ -693,7 +726,9 @@ _py_mul_scalar = lib.py_mul_scalar
 def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input * other`, elementwise with broadcasting."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "mul", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_mul(input._h, other._h)
         else:
             t = _py_mul_scalar(input._h, *number(other))
@@ -703,8 +738,6 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
         raise misuse("mul", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "mul", input, other)
     return t
 
 
@@ -739,7 +772,9 @@ _py_div_scalar = lib.py_div_scalar
 def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input / other`, elementwise with broadcasting. `rounding_mode` is None, "trunc" (towards zero) or "floor"."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "div", "Tensor Operand Str", input, other, rounding_mode)
+        elif isinstance(other, Tensor):
             t = _py_div(input._h, other._h, word(rounding_mode))
         else:
             t = _py_div_scalar(input._h, *number(other), word(rounding_mode))
@@ -749,8 +784,6 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
         raise misuse("div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "div", input, other)
     return t
 
 
@@ -787,7 +820,9 @@ _py_floor_divide_scalar = lib.py_floor_divide_scalar
 def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input / other` rounded towards minus infinity, as Python's `//`."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "floor_divide", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_floor_divide(input._h, other._h)
         else:
             t = _py_floor_divide_scalar(input._h, *number(other))
@@ -797,8 +832,6 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
         raise misuse("floor_divide", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "floor_divide", input, other)
     return t
 
 
@@ -827,7 +860,9 @@ _py_remainder_scalar = lib.py_remainder_scalar
 def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """The rest of the division that rounds towards minus infinity, as Python's `%`: it has the sign of `other`."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "remainder", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_remainder(input._h, other._h)
         else:
             t = _py_remainder_scalar(input._h, *number(other))
@@ -837,8 +872,6 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
         raise misuse("remainder", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "remainder", input, other)
     return t
 
 
@@ -867,7 +900,9 @@ _py_fmod_scalar = lib.py_fmod_scalar
 def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "fmod", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_fmod(input._h, other._h)
         else:
             t = _py_fmod_scalar(input._h, *number(other))
@@ -875,8 +910,6 @@ def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) ->
         raise misuse("fmod", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "fmod", input, other)
     return t
 
 
@@ -904,13 +937,14 @@ _py_addcmul = lib.py_addcmul
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 * tensor2`."""
     try:
-        t = _py_addcmul(input._h, tensor1._h, tensor2._h, *number(value))
+        if out is not None:
+            t = write_into(out, "addcmul", "Tensor Tensor Tensor Scalar", input, tensor1, tensor2, value)
+        else:
+            t = _py_addcmul(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addcmul", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "addcmul", input, tensor1, tensor2)
     return t
 
 
@@ -934,13 +968,14 @@ _py_addcdiv = lib.py_addcdiv
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 / tensor2`."""
     try:
-        t = _py_addcdiv(input._h, tensor1._h, tensor2._h, *number(value))
+        if out is not None:
+            t = write_into(out, "addcdiv", "Tensor Tensor Tensor Scalar", input, tensor1, tensor2, value)
+        else:
+            t = _py_addcdiv(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addcdiv", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "addcdiv", input, tensor1, tensor2)
     return t
 
 
@@ -965,7 +1000,9 @@ _py_lerp_scalar = lib.py_lerp_scalar
 def lerp(input: Tensor, end: Tensor, weight: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input + weight * (end - input)`."""
     try:
-        if isinstance(weight, Tensor):
+        if out is not None:
+            t = write_into(out, "lerp", "Tensor Tensor Operand", input, end, weight)
+        elif isinstance(weight, Tensor):
             t = _py_lerp(input._h, end._h, weight._h)
         else:
             t = _py_lerp_scalar(input._h, end._h, *number(weight))
@@ -973,8 +1010,6 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number, *, out: Tensor | N
         raise misuse("lerp", e, "Tensor Tensor Operand", input=input, end=end, weight=weight) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "lerp", input, end, weight)
     return t
 
 
@@ -1002,13 +1037,14 @@ _py_neg = lib.py_neg
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`-input`."""
     try:
-        t = _py_neg(input._h)
+        if out is not None:
+            t = write_into(out, "neg", "Tensor", input)
+        else:
+            t = _py_neg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("neg", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "neg", input)
     return t
 
 
@@ -1054,13 +1090,14 @@ _py_reciprocal = lib.py_reciprocal
 def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / input`."""
     try:
-        t = _py_reciprocal(input._h)
+        if out is not None:
+            t = write_into(out, "reciprocal", "Tensor", input)
+        else:
+            t = _py_reciprocal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("reciprocal", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "reciprocal", input)
     return t
 
 
@@ -1084,13 +1121,14 @@ _py_abs = lib.py_abs
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Absolute value."""
     try:
-        t = _py_abs(input._h)
+        if out is not None:
+            t = write_into(out, "abs", "Tensor", input)
+        else:
+            t = _py_abs(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("abs", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "abs", input)
     return t
 
 
@@ -1120,13 +1158,14 @@ _py_sign = lib.py_sign
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-1, 0 or 1 by the sign; 0 for NaN."""
     try:
-        t = _py_sign(input._h)
+        if out is not None:
+            t = write_into(out, "sign", "Tensor", input)
+        else:
+            t = _py_sign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sign", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sign", input)
     return t
 
 
@@ -1150,13 +1189,14 @@ _py_signbit = lib.py_signbit
 def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where the sign bit is set (-0 included)."""
     try:
-        t = _py_signbit(input._h)
+        if out is not None:
+            t = write_into(out, "signbit", "Tensor", input)
+        else:
+            t = _py_signbit(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("signbit", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "signbit", input)
     return t
 
 
@@ -1167,7 +1207,9 @@ _py_copysign_scalar = lib.py_copysign_scalar
 def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """The magnitude of `input` with the sign of `other`."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "copysign", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_copysign(input._h, other._h)
         else:
             t = _py_copysign_scalar(input._h, *number(other))
@@ -1175,8 +1217,6 @@ def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None
         raise misuse("copysign", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "copysign", input, other)
     return t
 
 
@@ -1205,7 +1245,9 @@ _py_pow_scalar = lib.py_pow_scalar
 def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input ^ exponent`. Whole numbers stay whole; a negative exponent for them must be a tensor."""
     try:
-        if isinstance(exponent, Tensor):
+        if out is not None:
+            t = write_into(out, "pow", "Tensor Operand", input, exponent)
+        elif isinstance(exponent, Tensor):
             t = _py_pow(input._h, exponent._h)
         else:
             t = _py_pow_scalar(input._h, *number(exponent))
@@ -1213,8 +1255,6 @@ def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) 
         raise misuse("pow", e, "Tensor Operand", input=input, exponent=exponent) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "pow", input, exponent)
     return t
 
 
@@ -1243,7 +1283,9 @@ _py_float_power_scalar = lib.py_float_power_scalar
 def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input ^ exponent`, computed in float64."""
     try:
-        if isinstance(exponent, Tensor):
+        if out is not None:
+            t = write_into(out, "float_power", "Tensor Operand", input, exponent)
+        elif isinstance(exponent, Tensor):
             t = _py_float_power(input._h, exponent._h)
         else:
             t = _py_float_power_scalar(input._h, *number(exponent))
@@ -1253,8 +1295,6 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
         raise misuse("float_power", e, "Tensor Operand", input=input, exponent=exponent) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "float_power", input, exponent)
     return t
 
 
@@ -1282,13 +1322,14 @@ _py_square = lib.py_square
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * input`."""
     try:
-        t = _py_square(input._h)
+        if out is not None:
+            t = write_into(out, "square", "Tensor", input)
+        else:
+            t = _py_square(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("square", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "square", input)
     return t
 
 
@@ -1312,13 +1353,14 @@ _py_sqrt = lib.py_sqrt
 def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Square root."""
     try:
-        t = _py_sqrt(input._h)
+        if out is not None:
+            t = write_into(out, "sqrt", "Tensor", input)
+        else:
+            t = _py_sqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sqrt", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sqrt", input)
     return t
 
 
@@ -1342,13 +1384,14 @@ _py_rsqrt = lib.py_rsqrt
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / sqrt(input)`."""
     try:
-        t = _py_rsqrt(input._h)
+        if out is not None:
+            t = write_into(out, "rsqrt", "Tensor", input)
+        else:
+            t = _py_rsqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rsqrt", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "rsqrt", input)
     return t
 
 
@@ -1372,13 +1415,14 @@ _py_exp = lib.py_exp
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`e ^ input`."""
     try:
-        t = _py_exp(input._h)
+        if out is not None:
+            t = write_into(out, "exp", "Tensor", input)
+        else:
+            t = _py_exp(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exp", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "exp", input)
     return t
 
 
@@ -1402,13 +1446,14 @@ _py_exp2 = lib.py_exp2
 def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`2 ^ input`."""
     try:
-        t = _py_exp2(input._h)
+        if out is not None:
+            t = write_into(out, "exp2", "Tensor", input)
+        else:
+            t = _py_exp2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exp2", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "exp2", input)
     return t
 
 
@@ -1432,13 +1477,14 @@ _py_expm1 = lib.py_expm1
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`e ^ input - 1`, accurate near 0."""
     try:
-        t = _py_expm1(input._h)
+        if out is not None:
+            t = write_into(out, "expm1", "Tensor", input)
+        else:
+            t = _py_expm1(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("expm1", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "expm1", input)
     return t
 
 
@@ -1462,13 +1508,14 @@ _py_log = lib.py_log
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Natural logarithm."""
     try:
-        t = _py_log(input._h)
+        if out is not None:
+            t = write_into(out, "log", "Tensor", input)
+        else:
+            t = _py_log(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "log", input)
     return t
 
 
@@ -1492,13 +1539,14 @@ _py_log2 = lib.py_log2
 def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Logarithm to base 2."""
     try:
-        t = _py_log2(input._h)
+        if out is not None:
+            t = write_into(out, "log2", "Tensor", input)
+        else:
+            t = _py_log2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log2", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "log2", input)
     return t
 
 
@@ -1522,13 +1570,14 @@ _py_log10 = lib.py_log10
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Logarithm to base 10."""
     try:
-        t = _py_log10(input._h)
+        if out is not None:
+            t = write_into(out, "log10", "Tensor", input)
+        else:
+            t = _py_log10(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log10", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "log10", input)
     return t
 
 
@@ -1552,13 +1601,14 @@ _py_log1p = lib.py_log1p
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log(1 + input)`, accurate near 0."""
     try:
-        t = _py_log1p(input._h)
+        if out is not None:
+            t = write_into(out, "log1p", "Tensor", input)
+        else:
+            t = _py_log1p(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log1p", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "log1p", input)
     return t
 
 
@@ -1582,13 +1632,14 @@ _py_logaddexp = lib.py_logaddexp
 def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log(e^input + e^other)` without overflow."""
     try:
-        t = _py_logaddexp(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "logaddexp", "Tensor Tensor", input, other)
+        else:
+            t = _py_logaddexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logaddexp", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logaddexp", input, other)
     return t
 
 
@@ -1598,13 +1649,14 @@ _py_logaddexp2 = lib.py_logaddexp2
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log2(2^input + 2^other)` without overflow."""
     try:
-        t = _py_logaddexp2(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "logaddexp2", "Tensor Tensor", input, other)
+        else:
+            t = _py_logaddexp2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logaddexp2", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logaddexp2", input, other)
     return t
 
 
@@ -1615,7 +1667,9 @@ _py_xlogy_scalar = lib.py_xlogy_scalar
 def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input * log(other)`; 0 where `input` is 0, unless `other` is NaN."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "xlogy", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_xlogy(input._h, other._h)
         else:
             t = _py_xlogy_scalar(input._h, *number(other))
@@ -1625,8 +1679,6 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
         raise misuse("xlogy", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "xlogy", input, other)
     return t
 
 
@@ -1654,13 +1706,14 @@ _py_logit = lib.py_logit
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`."""
     try:
-        t = _py_logit(input._h, NULL if eps is None else (eps,))
+        if out is not None:
+            t = write_into(out, "logit", "Tensor OptFloat", input, eps)
+        else:
+            t = _py_logit(input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logit", e, "Tensor OptFloat", input=input, eps=eps) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logit", input)
     return t
 
 
@@ -1681,10 +1734,13 @@ def logit_(input: Tensor, eps: float | None = None) -> Tensor:
 _py_logit_backward = lib.py_logit_backward
 
 
-def logit_backward(grad_output: Tensor, input: Tensor, eps: float | None = None) -> Tensor:
+def logit_backward(grad_output: Tensor, input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `logit`."""
     try:
-        t = _py_logit_backward(grad_output._h, input._h, NULL if eps is None else (eps,))
+        if out is not None:
+            t = write_into(out, "logit_backward", "Tensor Tensor OptFloat", grad_output, input, eps)
+        else:
+            t = _py_logit_backward(grad_output._h, input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logit_backward", e, "Tensor Tensor OptFloat", grad_output=grad_output, input=input, eps=eps) from None
     if t is None:
@@ -1698,13 +1754,14 @@ _py_sin = lib.py_sin
 def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sine of radians."""
     try:
-        t = _py_sin(input._h)
+        if out is not None:
+            t = write_into(out, "sin", "Tensor", input)
+        else:
+            t = _py_sin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sin", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sin", input)
     return t
 
 
@@ -1728,13 +1785,14 @@ _py_cos = lib.py_cos
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Cosine of radians."""
     try:
-        t = _py_cos(input._h)
+        if out is not None:
+            t = write_into(out, "cos", "Tensor", input)
+        else:
+            t = _py_cos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cos", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cos", input)
     return t
 
 
@@ -1758,13 +1816,14 @@ _py_tan = lib.py_tan
 def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Tangent of radians."""
     try:
-        t = _py_tan(input._h)
+        if out is not None:
+            t = write_into(out, "tan", "Tensor", input)
+        else:
+            t = _py_tan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tan", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "tan", input)
     return t
 
 
@@ -1788,13 +1847,14 @@ _py_asin = lib.py_asin
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse sine, in radians."""
     try:
-        t = _py_asin(input._h)
+        if out is not None:
+            t = write_into(out, "asin", "Tensor", input)
+        else:
+            t = _py_asin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("asin", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "asin", input)
     return t
 
 
@@ -1824,13 +1884,14 @@ _py_acos = lib.py_acos
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse cosine, in radians."""
     try:
-        t = _py_acos(input._h)
+        if out is not None:
+            t = write_into(out, "acos", "Tensor", input)
+        else:
+            t = _py_acos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("acos", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "acos", input)
     return t
 
 
@@ -1860,13 +1921,14 @@ _py_atan = lib.py_atan
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse tangent, in radians."""
     try:
-        t = _py_atan(input._h)
+        if out is not None:
+            t = write_into(out, "atan", "Tensor", input)
+        else:
+            t = _py_atan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atan", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "atan", input)
     return t
 
 
@@ -1896,13 +1958,14 @@ _py_atan2 = lib.py_atan2
 def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The angle of the point (`other`, `input`), in radians from -pi to pi."""
     try:
-        t = _py_atan2(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "atan2", "Tensor Tensor", input, other)
+        else:
+            t = _py_atan2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atan2", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "atan2", input, other)
     return t
 
 
@@ -1932,13 +1995,14 @@ _py_sinh = lib.py_sinh
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic sine."""
     try:
-        t = _py_sinh(input._h)
+        if out is not None:
+            t = write_into(out, "sinh", "Tensor", input)
+        else:
+            t = _py_sinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sinh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sinh", input)
     return t
 
 
@@ -1962,13 +2026,14 @@ _py_cosh = lib.py_cosh
 def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic cosine."""
     try:
-        t = _py_cosh(input._h)
+        if out is not None:
+            t = write_into(out, "cosh", "Tensor", input)
+        else:
+            t = _py_cosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cosh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cosh", input)
     return t
 
 
@@ -1992,13 +2057,14 @@ _py_tanh = lib.py_tanh
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic tangent."""
     try:
-        t = _py_tanh(input._h)
+        if out is not None:
+            t = write_into(out, "tanh", "Tensor", input)
+        else:
+            t = _py_tanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "tanh", input)
     return t
 
 
@@ -2019,10 +2085,13 @@ def tanh_(input: Tensor) -> Tensor:
 _py_tanh_backward = lib.py_tanh_backward
 
 
-def tanh_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+def tanh_backward(grad_output: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `tanh`: `grad_output * (1 - output^2)`."""
     try:
-        t = _py_tanh_backward(grad_output._h, output._h)
+        if out is not None:
+            t = write_into(out, "tanh_backward", "Tensor Tensor", grad_output, output)
+        else:
+            t = _py_tanh_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanh_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
     if t is None:
@@ -2036,13 +2105,14 @@ _py_asinh = lib.py_asinh
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic sine."""
     try:
-        t = _py_asinh(input._h)
+        if out is not None:
+            t = write_into(out, "asinh", "Tensor", input)
+        else:
+            t = _py_asinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("asinh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "asinh", input)
     return t
 
 
@@ -2072,13 +2142,14 @@ _py_acosh = lib.py_acosh
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic cosine."""
     try:
-        t = _py_acosh(input._h)
+        if out is not None:
+            t = write_into(out, "acosh", "Tensor", input)
+        else:
+            t = _py_acosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("acosh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "acosh", input)
     return t
 
 
@@ -2108,13 +2179,14 @@ _py_atanh = lib.py_atanh
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic tangent."""
     try:
-        t = _py_atanh(input._h)
+        if out is not None:
+            t = write_into(out, "atanh", "Tensor", input)
+        else:
+            t = _py_atanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atanh", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "atanh", input)
     return t
 
 
@@ -2144,13 +2216,14 @@ _py_hypot = lib.py_hypot
 def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`sqrt(input^2 + other^2)` without overflow in between."""
     try:
-        t = _py_hypot(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "hypot", "Tensor Tensor", input, other)
+        else:
+            t = _py_hypot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hypot", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "hypot", input, other)
     return t
 
 
@@ -2174,13 +2247,14 @@ _py_sinc = lib.py_sinc
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`sin(pi input) / (pi input)`; 1 at 0."""
     try:
-        t = _py_sinc(input._h)
+        if out is not None:
+            t = write_into(out, "sinc", "Tensor", input)
+        else:
+            t = _py_sinc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sinc", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sinc", input)
     return t
 
 
@@ -2204,13 +2278,14 @@ _py_deg2rad = lib.py_deg2rad
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians."""
     try:
-        t = _py_deg2rad(input._h)
+        if out is not None:
+            t = write_into(out, "deg2rad", "Tensor", input)
+        else:
+            t = _py_deg2rad(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("deg2rad", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "deg2rad", input)
     return t
 
 
@@ -2234,13 +2309,14 @@ _py_rad2deg = lib.py_rad2deg
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians to degrees."""
     try:
-        t = _py_rad2deg(input._h)
+        if out is not None:
+            t = write_into(out, "rad2deg", "Tensor", input)
+        else:
+            t = _py_rad2deg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rad2deg", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "rad2deg", input)
     return t
 
 
@@ -2264,13 +2340,14 @@ _py_ceil = lib.py_ceil
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The next whole number above."""
     try:
-        t = _py_ceil(input._h)
+        if out is not None:
+            t = write_into(out, "ceil", "Tensor", input)
+        else:
+            t = _py_ceil(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ceil", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "ceil", input)
     return t
 
 
@@ -2294,13 +2371,14 @@ _py_floor = lib.py_floor
 def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The next whole number below."""
     try:
-        t = _py_floor(input._h)
+        if out is not None:
+            t = write_into(out, "floor", "Tensor", input)
+        else:
+            t = _py_floor(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("floor", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "floor", input)
     return t
 
 
@@ -2324,13 +2402,14 @@ _py_trunc = lib.py_trunc
 def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The whole number next to it on the side of 0."""
     try:
-        t = _py_trunc(input._h)
+        if out is not None:
+            t = write_into(out, "trunc", "Tensor", input)
+        else:
+            t = _py_trunc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("trunc", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "trunc", input)
     return t
 
 
@@ -2360,13 +2439,14 @@ _py_round = lib.py_round
 def round(input: Tensor, decimals: int = 0, *, out: Tensor | None = None) -> Tensor:
     """To the nearest number with `decimals` decimal places, halves to even."""
     try:
-        t = _py_round(input._h, decimals if decimals.__class__ is int else int_(decimals))
+        if out is not None:
+            t = write_into(out, "round", "Tensor Int", input, decimals)
+        else:
+            t = _py_round(input._h, decimals if decimals.__class__ is int else int_(decimals))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("round", e, "Tensor Int", input=input, decimals=decimals) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "round", input)
     return t
 
 
@@ -2390,13 +2470,14 @@ _py_frac = lib.py_frac
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input - trunc(input)`."""
     try:
-        t = _py_frac(input._h)
+        if out is not None:
+            t = write_into(out, "frac", "Tensor", input)
+        else:
+            t = _py_frac(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("frac", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "frac", input)
     return t
 
 
@@ -2420,13 +2501,14 @@ _py_nan_to_num = lib.py_nan_to_num
 def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """NaN becomes `nan` (0), the infinities `posinf` and `neginf` (the greatest and the lowest number of the dtype)."""
     try:
-        t = _py_nan_to_num(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
+        if out is not None:
+            t = write_into(out, "nan_to_num", "Tensor OptFloat OptFloat OptFloat", input, nan, posinf, neginf)
+        else:
+            t = _py_nan_to_num(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nan_to_num", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "nan_to_num", input)
     return t
 
 
@@ -2450,13 +2532,14 @@ _py_erf = lib.py_erf
 def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Error function."""
     try:
-        t = _py_erf(input._h)
+        if out is not None:
+            t = write_into(out, "erf", "Tensor", input)
+        else:
+            t = _py_erf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erf", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "erf", input)
     return t
 
 
@@ -2480,13 +2563,14 @@ _py_erfc = lib.py_erfc
 def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 - erf(input)`, accurate for large numbers."""
     try:
-        t = _py_erfc(input._h)
+        if out is not None:
+            t = write_into(out, "erfc", "Tensor", input)
+        else:
+            t = _py_erfc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erfc", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "erfc", input)
     return t
 
 
@@ -2510,13 +2594,14 @@ _py_erfinv = lib.py_erfinv
 def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `erf`."""
     try:
-        t = _py_erfinv(input._h)
+        if out is not None:
+            t = write_into(out, "erfinv", "Tensor", input)
+        else:
+            t = _py_erfinv(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erfinv", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "erfinv", input)
     return t
 
 
@@ -2540,13 +2625,14 @@ _py_lgamma = lib.py_lgamma
 def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log |gamma(input)|`."""
     try:
-        t = _py_lgamma(input._h)
+        if out is not None:
+            t = write_into(out, "lgamma", "Tensor", input)
+        else:
+            t = _py_lgamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lgamma", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "lgamma", input)
     return t
 
 
@@ -2570,13 +2656,14 @@ _py_digamma = lib.py_digamma
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of `lgamma`."""
     try:
-        t = _py_digamma(input._h)
+        if out is not None:
+            t = write_into(out, "digamma", "Tensor", input)
+        else:
+            t = _py_digamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("digamma", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "digamma", input)
     return t
 
 
@@ -2600,13 +2687,14 @@ _py_polygamma = lib.py_polygamma
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of order `n` of `digamma`."""
     try:
-        t = _py_polygamma(input._h, n if n.__class__ is int else int_(n))
+        if out is not None:
+            t = write_into(out, "polygamma", "Int Tensor", n, input)
+        else:
+            t = _py_polygamma(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("polygamma", e, "Int Tensor", n=n, input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "polygamma", input)
     return t
 
 
@@ -2630,13 +2718,14 @@ _py_maximum = lib.py_maximum
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The greater one; NaN if either is. Equal operands share the gradient."""
     try:
-        t = _py_maximum(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "maximum", "Tensor Tensor", input, other)
+        else:
+            t = _py_maximum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("maximum", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "maximum", input, other)
     return t
 
 
@@ -2646,23 +2735,27 @@ _py_minimum = lib.py_minimum
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller one; NaN if either is. Equal operands share the gradient."""
     try:
-        t = _py_minimum(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "minimum", "Tensor Tensor", input, other)
+        else:
+            t = _py_minimum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("minimum", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "minimum", input, other)
     return t
 
 
 _py_extreme_backward = lib.py_extreme_backward
 
 
-def extreme_backward(grad_output: Tensor, high: Tensor, low: Tensor) -> Tensor:
+def extreme_backward(grad_output: Tensor, high: Tensor, low: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller."""
     try:
-        t = _py_extreme_backward(grad_output._h, high._h, low._h)
+        if out is not None:
+            t = write_into(out, "extreme_backward", "Tensor Tensor Tensor", grad_output, high, low)
+        else:
+            t = _py_extreme_backward(grad_output._h, high._h, low._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("extreme_backward", e, "Tensor Tensor Tensor", grad_output=grad_output, high=high, low=low) from None
     if t is None:
@@ -2676,13 +2769,14 @@ _py_fmax = lib.py_fmax
 def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The greater one; a NaN loses."""
     try:
-        t = _py_fmax(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "fmax", "Tensor Tensor", input, other)
+        else:
+            t = _py_fmax(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fmax", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "fmax", input, other)
     return t
 
 
@@ -2692,13 +2786,14 @@ _py_fmin = lib.py_fmin
 def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller one; a NaN loses."""
     try:
-        t = _py_fmin(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "fmin", "Tensor Tensor", input, other)
+        else:
+            t = _py_fmin(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fmin", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "fmin", input, other)
     return t
 
 
@@ -2710,13 +2805,14 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *
     nothing; other bounds beyond the dtype are refused.
     """
     try:
-        t = _py_clamp(input._h, *optional_number(min), *optional_number(max))
+        if out is not None:
+            t = write_into(out, "clamp", "Tensor OptScalar OptScalar", input, min, max)
+        else:
+            t = _py_clamp(input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "clamp", input)
     return t
 
 
@@ -2746,13 +2842,14 @@ _py_clamp_min = lib.py_clamp_min
 def clamp_min(input: Tensor, min: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` or `min`, whichever is greater."""
     try:
-        t = _py_clamp_min(input._h, *number(min))
+        if out is not None:
+            t = write_into(out, "clamp_min", "Tensor Scalar", input, min)
+        else:
+            t = _py_clamp_min(input._h, *number(min))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_min", e, "Tensor Scalar", input=input, min=min) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "clamp_min", input)
     return t
 
 
@@ -2776,13 +2873,14 @@ _py_clamp_max = lib.py_clamp_max
 def clamp_max(input: Tensor, max: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` or `max`, whichever is smaller."""
     try:
-        t = _py_clamp_max(input._h, *number(max))
+        if out is not None:
+            t = write_into(out, "clamp_max", "Tensor Scalar", input, max)
+        else:
+            t = _py_clamp_max(input._h, *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_max", e, "Tensor Scalar", input=input, max=max) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "clamp_max", input)
     return t
 
 
@@ -2803,10 +2901,13 @@ def clamp_max_(input: Tensor, max: Number) -> Tensor:
 _py_clamp_backward = lib.py_clamp_backward
 
 
-def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
+def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None, max: Number | None = None, *, out: Tensor | None = None) -> Tensor:
     """`grad_output` where `input` lies within the bounds, else 0."""
     try:
-        t = _py_clamp_backward(grad_output._h, input._h, *optional_number(min), *optional_number(max))
+        if out is not None:
+            t = write_into(out, "clamp_backward", "Tensor Tensor OptScalar OptScalar", grad_output, input, min, max)
+        else:
+            t = _py_clamp_backward(grad_output._h, input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_backward", e, "Tensor Tensor OptScalar OptScalar", grad_output=grad_output, input=input, min=min, max=max) from None
     if t is None:
@@ -2817,10 +2918,13 @@ def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None
 _py_clamp_tensor = lib.py_clamp_tensor
 
 
-def clamp_tensor(input: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:
+def clamp_tensor(input: Tensor, min: Tensor | None = None, max: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`clamp` with bounds that are tensors."""
     try:
-        t = _py_clamp_tensor(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
+        if out is not None:
+            t = write_into(out, "clamp_tensor", "Tensor OptTensor OptTensor", input, min, max)
+        else:
+            t = _py_clamp_tensor(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_tensor", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max) from None
     if t is None:
@@ -2849,7 +2953,9 @@ _py_eq_scalar = lib.py_eq_scalar
 def eq(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input == other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "eq", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_eq(input._h, other._h)
         else:
             t = _py_eq_scalar(input._h, *number(other))
@@ -2857,8 +2963,6 @@ def eq(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("eq", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "eq", input, other)
     return t
 
 
@@ -2887,7 +2991,9 @@ _py_ne_scalar = lib.py_ne_scalar
 def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input != other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "ne", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_ne(input._h, other._h)
         else:
             t = _py_ne_scalar(input._h, *number(other))
@@ -2895,8 +3001,6 @@ def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("ne", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "ne", input, other)
     return t
 
 
@@ -2931,7 +3035,9 @@ _py_lt_scalar = lib.py_lt_scalar
 def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input < other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "lt", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_lt(input._h, other._h)
         else:
             t = _py_lt_scalar(input._h, *number(other))
@@ -2939,8 +3045,6 @@ def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("lt", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "lt", input, other)
     return t
 
 
@@ -2975,7 +3079,9 @@ _py_le_scalar = lib.py_le_scalar
 def le(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input <= other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "le", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_le(input._h, other._h)
         else:
             t = _py_le_scalar(input._h, *number(other))
@@ -2983,8 +3089,6 @@ def le(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("le", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "le", input, other)
     return t
 
 
@@ -3019,7 +3123,9 @@ _py_gt_scalar = lib.py_gt_scalar
 def gt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input > other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "gt", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_gt(input._h, other._h)
         else:
             t = _py_gt_scalar(input._h, *number(other))
@@ -3027,8 +3133,6 @@ def gt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("gt", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "gt", input, other)
     return t
 
 
@@ -3063,7 +3167,9 @@ _py_ge_scalar = lib.py_ge_scalar
 def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`input >= other`, as bool."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "ge", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_ge(input._h, other._h)
         else:
             t = _py_ge_scalar(input._h, *number(other))
@@ -3071,8 +3177,6 @@ def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         raise misuse("ge", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "ge", input, other)
     return t
 
 
@@ -3106,13 +3210,14 @@ _py_isclose = lib.py_isclose
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False, *, out: Tensor | None = None) -> Tensor:
     """True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN)."""
     try:
-        t = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
+        if out is not None:
+            t = write_into(out, "isclose", "Tensor Tensor Float Float Bool", input, other, rtol, atol, equal_nan)
+        else:
+            t = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isclose", input, other)
     return t
 
 
@@ -3150,13 +3255,14 @@ _py_isnan = lib.py_isnan
 def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for NaN."""
     try:
-        t = _py_isnan(input._h)
+        if out is not None:
+            t = write_into(out, "isnan", "Tensor", input)
+        else:
+            t = _py_isnan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isnan", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isnan", input)
     return t
 
 
@@ -3166,13 +3272,14 @@ _py_isinf = lib.py_isinf
 def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for either infinity."""
     try:
-        t = _py_isinf(input._h)
+        if out is not None:
+            t = write_into(out, "isinf", "Tensor", input)
+        else:
+            t = _py_isinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isinf", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isinf", input)
     return t
 
 
@@ -3182,13 +3289,14 @@ _py_isfinite = lib.py_isfinite
 def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for neither NaN nor an infinity."""
     try:
-        t = _py_isfinite(input._h)
+        if out is not None:
+            t = write_into(out, "isfinite", "Tensor", input)
+        else:
+            t = _py_isfinite(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isfinite", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isfinite", input)
     return t
 
 
@@ -3198,13 +3306,14 @@ _py_isposinf = lib.py_isposinf
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for plus infinity."""
     try:
-        t = _py_isposinf(input._h)
+        if out is not None:
+            t = write_into(out, "isposinf", "Tensor", input)
+        else:
+            t = _py_isposinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isposinf", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isposinf", input)
     return t
 
 
@@ -3214,13 +3323,14 @@ _py_isneginf = lib.py_isneginf
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for minus infinity."""
     try:
-        t = _py_isneginf(input._h)
+        if out is not None:
+            t = write_into(out, "isneginf", "Tensor", input)
+        else:
+            t = _py_isneginf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isneginf", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isneginf", input)
     return t
 
 
@@ -3230,13 +3340,14 @@ _py_isreal = lib.py_isreal
 def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for real numbers: always."""
     try:
-        t = _py_isreal(input._h)
+        if out is not None:
+            t = write_into(out, "isreal", "Tensor", input)
+        else:
+            t = _py_isreal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isreal", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isreal", input)
     return t
 
 
@@ -3246,13 +3357,14 @@ _py_logical_and = lib.py_logical_and
 def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where both are not 0."""
     try:
-        t = _py_logical_and(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "logical_and", "Tensor Tensor", input, other)
+        else:
+            t = _py_logical_and(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_and", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logical_and", input, other)
     return t
 
 
@@ -3276,13 +3388,14 @@ _py_logical_or = lib.py_logical_or
 def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where either is not 0."""
     try:
-        t = _py_logical_or(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "logical_or", "Tensor Tensor", input, other)
+        else:
+            t = _py_logical_or(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_or", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logical_or", input, other)
     return t
 
 
@@ -3306,13 +3419,14 @@ _py_logical_xor = lib.py_logical_xor
 def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where exactly one is not 0."""
     try:
-        t = _py_logical_xor(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "logical_xor", "Tensor Tensor", input, other)
+        else:
+            t = _py_logical_xor(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_xor", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logical_xor", input, other)
     return t
 
 
@@ -3336,13 +3450,14 @@ _py_logical_not = lib.py_logical_not
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where it is 0."""
     try:
-        t = _py_logical_not(input._h)
+        if out is not None:
+            t = write_into(out, "logical_not", "Tensor", input)
+        else:
+            t = _py_logical_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_not", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logical_not", input)
     return t
 
 
@@ -3367,7 +3482,9 @@ _py_bitwise_and_scalar = lib.py_bitwise_and_scalar
 def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits that are set in both; whole numbers and bools."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "bitwise_and", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_bitwise_and(input._h, other._h)
         else:
             t = _py_bitwise_and_scalar(input._h, *number(other))
@@ -3377,8 +3494,6 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         raise misuse("bitwise_and", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_and", input, other)
     return t
 
 
@@ -3407,7 +3522,9 @@ _py_bitwise_or_scalar = lib.py_bitwise_or_scalar
 def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits that are set in either; whole numbers and bools."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "bitwise_or", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_bitwise_or(input._h, other._h)
         else:
             t = _py_bitwise_or_scalar(input._h, *number(other))
@@ -3417,8 +3534,6 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
         raise misuse("bitwise_or", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_or", input, other)
     return t
 
 
@@ -3447,7 +3562,9 @@ _py_bitwise_xor_scalar = lib.py_bitwise_xor_scalar
 def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits that are set in exactly one; whole numbers and bools."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "bitwise_xor", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_bitwise_xor(input._h, other._h)
         else:
             t = _py_bitwise_xor_scalar(input._h, *number(other))
@@ -3457,8 +3574,6 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         raise misuse("bitwise_xor", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_xor", input, other)
     return t
 
 
@@ -3486,13 +3601,14 @@ _py_bitwise_not = lib.py_bitwise_not
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All bits turned over; of bools, the truth value."""
     try:
-        t = _py_bitwise_not(input._h)
+        if out is not None:
+            t = write_into(out, "bitwise_not", "Tensor", input)
+        else:
+            t = _py_bitwise_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_not", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_not", input)
     return t
 
 
@@ -3517,7 +3633,9 @@ _py_bitwise_left_shift_scalar = lib.py_bitwise_left_shift_scalar
 def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits moved up by `other`; 0 where that is not from 0 to 63."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "bitwise_left_shift", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_bitwise_left_shift(input._h, other._h)
         else:
             t = _py_bitwise_left_shift_scalar(input._h, *number(other))
@@ -3527,8 +3645,6 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
         raise misuse("bitwise_left_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_left_shift", input, other)
     return t
 
 
@@ -3557,7 +3673,9 @@ _py_bitwise_right_shift_scalar = lib.py_bitwise_right_shift_scalar
 def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits moved down by `other`, keeping the sign."""
     try:
-        if isinstance(other, Tensor):
+        if out is not None:
+            t = write_into(out, "bitwise_right_shift", "Tensor Operand", input, other)
+        elif isinstance(other, Tensor):
             t = _py_bitwise_right_shift(input._h, other._h)
         else:
             t = _py_bitwise_right_shift_scalar(input._h, *number(other))
@@ -3567,8 +3685,6 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
         raise misuse("bitwise_right_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bitwise_right_shift", input, other)
     return t
 
 
@@ -3596,13 +3712,14 @@ _py_gcd = lib.py_gcd
 def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Greatest common divisor of whole numbers."""
     try:
-        t = _py_gcd(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "gcd", "Tensor Tensor", input, other)
+        else:
+            t = _py_gcd(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gcd", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "gcd", input, other)
     return t
 
 
@@ -3626,13 +3743,14 @@ _py_lcm = lib.py_lcm
 def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Least common multiple of whole numbers."""
     try:
-        t = _py_lcm(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "lcm", "Tensor Tensor", input, other)
+        else:
+            t = _py_lcm(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lcm", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "lcm", input, other)
     return t
 
 
@@ -3658,13 +3776,14 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, 
     try:
         input = operand(input)
         other = operand(other)
-        t = _py_where(condition._h, input._h, other._h)
+        if out is not None:
+            t = write_into(out, "where", "Tensor Operand Operand", condition, input, other)
+        else:
+            t = _py_where(condition._h, input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("where", e, "Tensor Operand Operand", condition=condition, input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "where", condition, input, other)
     return t
 
 
@@ -3674,13 +3793,14 @@ _py_heaviside = lib.py_heaviside
 def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
     """0 for negative `input`, `values` at 0, 1 for positive `input`."""
     try:
-        t = _py_heaviside(input._h, values._h)
+        if out is not None:
+            t = write_into(out, "heaviside", "Tensor Tensor", input, values)
+        else:
+            t = _py_heaviside(input._h, values._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("heaviside", e, "Tensor Tensor", input=input, values=values) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "heaviside", input, values)
     return t
 
 
@@ -3705,7 +3825,9 @@ _py_fill_scalar = lib.py_fill_scalar
 def fill(input: Tensor, value: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Every element replaced by `value`, which has no dimensions."""
     try:
-        if isinstance(value, Tensor):
+        if out is not None:
+            t = write_into(out, "fill", "Tensor Operand", input, value)
+        elif isinstance(value, Tensor):
             t = _py_fill(input._h, value._h)
         else:
             t = _py_fill_scalar(input._h, *number(value))
@@ -3713,8 +3835,6 @@ def fill(input: Tensor, value: Tensor | Number, *, out: Tensor | None = None) ->
         raise misuse("fill", e, "Tensor Operand", input=input, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "fill", input, value)
     return t
 
 
@@ -3739,10 +3859,13 @@ def fill_(input: Tensor, value: Tensor | Number) -> Tensor:
 _py_zero = lib.py_zero
 
 
-def zero(input: Tensor) -> Tensor:
+def zero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Every element replaced by 0."""
     try:
-        t = _py_zero(input._h)
+        if out is not None:
+            t = write_into(out, "zero", "Tensor", input)
+        else:
+            t = _py_zero(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zero", e, "Tensor", input=input) from None
     if t is None:
@@ -3770,13 +3893,14 @@ _py_ldexp = lib.py_ldexp
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * 2^other`."""
     try:
-        t = _py_ldexp(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "ldexp", "Tensor Tensor", input, other)
+        else:
+            t = _py_ldexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ldexp", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "ldexp", input, other)
     return t
 
 
@@ -3800,13 +3924,14 @@ _py_sigmoid = lib.py_sigmoid
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / (1 + e^-input)`."""
     try:
-        t = _py_sigmoid(input._h)
+        if out is not None:
+            t = write_into(out, "sigmoid", "Tensor", input)
+        else:
+            t = _py_sigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sigmoid", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sigmoid", input)
     return t
 
 
@@ -3827,10 +3952,13 @@ def sigmoid_(input: Tensor) -> Tensor:
 _py_sigmoid_backward = lib.py_sigmoid_backward
 
 
-def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+def sigmoid_backward(grad_output: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `sigmoid`: `grad_output * output * (1 - output)`."""
     try:
-        t = _py_sigmoid_backward(grad_output._h, output._h)
+        if out is not None:
+            t = write_into(out, "sigmoid_backward", "Tensor Tensor", grad_output, output)
+        else:
+            t = _py_sigmoid_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sigmoid_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
     if t is None:
@@ -3844,13 +3972,14 @@ _py_relu = lib.py_relu
 def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`max(input, 0)`."""
     try:
-        t = _py_relu(input._h)
+        if out is not None:
+            t = write_into(out, "relu", "Tensor", input)
+        else:
+            t = _py_relu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("relu", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "relu", input)
     return t
 
 
@@ -3874,13 +4003,14 @@ _py_threshold = lib.py_threshold
 def threshold(input: Tensor, threshold: Number, value: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` where it is greater than `threshold`, else `value`."""
     try:
-        t = _py_threshold(input._h, *number(threshold), *number(value))
+        if out is not None:
+            t = write_into(out, "threshold", "Tensor Scalar Scalar", input, threshold, value)
+        else:
+            t = _py_threshold(input._h, *number(threshold), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("threshold", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "threshold", input)
     return t
 
 
@@ -3901,10 +4031,13 @@ def threshold_(input: Tensor, threshold: Number, value: Number) -> Tensor:
 _py_threshold_backward = lib.py_threshold_backward
 
 
-def threshold_backward(grad_output: Tensor, input: Tensor, threshold: Number) -> Tensor:
+def threshold_backward(grad_output: Tensor, input: Tensor, threshold: Number, *, out: Tensor | None = None) -> Tensor:
     """`grad_output` where `input` is greater than `threshold`, else 0."""
     try:
-        t = _py_threshold_backward(grad_output._h, input._h, *number(threshold))
+        if out is not None:
+            t = write_into(out, "threshold_backward", "Tensor Tensor Scalar", grad_output, input, threshold)
+        else:
+            t = _py_threshold_backward(grad_output._h, input._h, *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("threshold_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, threshold=threshold) from None
     if t is None:
@@ -3915,10 +4048,13 @@ def threshold_backward(grad_output: Tensor, input: Tensor, threshold: Number) ->
 _py_relu6 = lib.py_relu6
 
 
-def relu6(input: Tensor) -> Tensor:
+def relu6(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`min(max(input, 0), 6)`."""
     try:
-        t = _py_relu6(input._h)
+        if out is not None:
+            t = write_into(out, "relu6", "Tensor", input)
+        else:
+            t = _py_relu6(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("relu6", e, "Tensor", input=input) from None
     if t is None:
@@ -3943,10 +4079,13 @@ def relu6_(input: Tensor) -> Tensor:
 _py_hardtanh = lib.py_hardtanh
 
 
-def hardtanh(input: Tensor, min_val: Number = -1, max_val: Number = 1) -> Tensor:
+def hardtanh(input: Tensor, min_val: Number = -1, max_val: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`input` brought into `[min_val, max_val]`."""
     try:
-        t = _py_hardtanh(input._h, *number(min_val), *number(max_val))
+        if out is not None:
+            t = write_into(out, "hardtanh", "Tensor Scalar Scalar", input, min_val, max_val)
+        else:
+            t = _py_hardtanh(input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardtanh", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val) from None
     if t is None:
@@ -3971,10 +4110,13 @@ def hardtanh_(input: Tensor, min_val: Number = -1, max_val: Number = 1) -> Tenso
 _py_hardtanh_backward = lib.py_hardtanh_backward
 
 
-def hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Number, max_val: Number) -> Tensor:
+def hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Number, max_val: Number, *, out: Tensor | None = None) -> Tensor:
     """`grad_output` where `input` lies strictly between the bounds, else 0."""
     try:
-        t = _py_hardtanh_backward(grad_output._h, input._h, *number(min_val), *number(max_val))
+        if out is not None:
+            t = write_into(out, "hardtanh_backward", "Tensor Tensor Scalar Scalar", grad_output, input, min_val, max_val)
+        else:
+            t = _py_hardtanh_backward(grad_output._h, input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardtanh_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, min_val=min_val, max_val=max_val) from None
     if t is None:
@@ -3985,10 +4127,13 @@ def hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Number, max_v
 _py_leaky_relu = lib.py_leaky_relu
 
 
-def leaky_relu(input: Tensor, negative_slope: Number = 0.01) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: Number = 0.01, *, out: Tensor | None = None) -> Tensor:
     """`input` where it is positive, else `negative_slope * input`."""
     try:
-        t = _py_leaky_relu(input._h, *number(negative_slope))
+        if out is not None:
+            t = write_into(out, "leaky_relu", "Tensor Scalar", input, negative_slope)
+        else:
+            t = _py_leaky_relu(input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("leaky_relu", e, "Tensor Scalar", input=input, negative_slope=negative_slope) from None
     if t is None:
@@ -4013,10 +4158,13 @@ def leaky_relu_(input: Tensor, negative_slope: Number = 0.01) -> Tensor:
 _py_leaky_relu_backward = lib.py_leaky_relu_backward
 
 
-def leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Number) -> Tensor:
+def leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Number, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `leaky_relu`."""
     try:
-        t = _py_leaky_relu_backward(grad_output._h, input._h, *number(negative_slope))
+        if out is not None:
+            t = write_into(out, "leaky_relu_backward", "Tensor Tensor Scalar", grad_output, input, negative_slope)
+        else:
+            t = _py_leaky_relu_backward(grad_output._h, input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("leaky_relu_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, negative_slope=negative_slope) from None
     if t is None:
@@ -4045,10 +4193,13 @@ def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor
 _py_prelu_channels = lib.py_prelu_channels
 
 
-def prelu_channels(input: Tensor, weight: Tensor) -> Tensor:
+def prelu_channels(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`prelu` with a weight that broadcasts."""
     try:
-        t = _py_prelu_channels(input._h, weight._h)
+        if out is not None:
+            t = write_into(out, "prelu_channels", "Tensor Tensor", input, weight)
+        else:
+            t = _py_prelu_channels(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prelu_channels", e, "Tensor Tensor", input=input, weight=weight) from None
     if t is None:
@@ -4059,10 +4210,13 @@ def prelu_channels(input: Tensor, weight: Tensor) -> Tensor:
 _py_elu = lib.py_elu
 
 
-def elu(input: Tensor, alpha: Number = 1, scale: Number = 1, input_scale: Number = 1) -> Tensor:
+def elu(input: Tensor, alpha: Number = 1, scale: Number = 1, input_scale: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`."""
     try:
-        t = _py_elu(input._h, *number(alpha), *number(scale), *number(input_scale))
+        if out is not None:
+            t = write_into(out, "elu", "Tensor Scalar Scalar Scalar", input, alpha, scale, input_scale)
+        else:
+            t = _py_elu(input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("elu", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
     if t is None:
@@ -4090,13 +4244,14 @@ _py_selu = lib.py_selu
 def selu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     try:
-        t = _py_selu(input._h)
+        if out is not None:
+            t = write_into(out, "selu", "Tensor", input)
+        else:
+            t = _py_selu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("selu", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "selu", input)
     return t
 
 
@@ -4120,13 +4275,14 @@ _py_celu = lib.py_celu
 def celu(input: Tensor, alpha: Number = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`max(input, 0) + min(alpha * (e^(input / alpha) - 1), 0)`."""
     try:
-        t = _py_celu(input._h, *number(alpha))
+        if out is not None:
+            t = write_into(out, "celu", "Tensor Scalar", input, alpha)
+        else:
+            t = _py_celu(input._h, *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("celu", e, "Tensor Scalar", input=input, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "celu", input)
     return t
 
 
@@ -4147,10 +4303,13 @@ def celu_(input: Tensor, alpha: Number = 1.0) -> Tensor:
 _py_elu_backward = lib.py_elu_backward
 
 
-def elu_backward(grad_output: Tensor, input: Tensor, alpha: Number, scale: Number, input_scale: Number) -> Tensor:
+def elu_backward(grad_output: Tensor, input: Tensor, alpha: Number, scale: Number, input_scale: Number, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `elu`."""
     try:
-        t = _py_elu_backward(grad_output._h, input._h, *number(alpha), *number(scale), *number(input_scale))
+        if out is not None:
+            t = write_into(out, "elu_backward", "Tensor Tensor Scalar Scalar Scalar", grad_output, input, alpha, scale, input_scale)
+        else:
+            t = _py_elu_backward(grad_output._h, input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("elu_backward", e, "Tensor Tensor Scalar Scalar Scalar", grad_output=grad_output, input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
     if t is None:
@@ -4161,10 +4320,13 @@ def elu_backward(grad_output: Tensor, input: Tensor, alpha: Number, scale: Numbe
 _py_gelu = lib.py_gelu
 
 
-def gelu(input: Tensor, approximate: str | None = "none") -> Tensor:
+def gelu(input: Tensor, approximate: str | None = "none", *, out: Tensor | None = None) -> Tensor:
     """`input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh"."""
     try:
-        t = _py_gelu(input._h, word(approximate))
+        if out is not None:
+            t = write_into(out, "gelu", "Tensor Str", input, approximate)
+        else:
+            t = _py_gelu(input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gelu", e, "Tensor Str", input=input, approximate=approximate) from None
     if t is None:
@@ -4175,10 +4337,13 @@ def gelu(input: Tensor, approximate: str | None = "none") -> Tensor:
 _py_gelu_backward = lib.py_gelu_backward
 
 
-def gelu_backward(grad_output: Tensor, input: Tensor, approximate: str | None = "none") -> Tensor:
+def gelu_backward(grad_output: Tensor, input: Tensor, approximate: str | None = "none", *, out: Tensor | None = None) -> Tensor:
     """Gradient of `gelu`."""
     try:
-        t = _py_gelu_backward(grad_output._h, input._h, word(approximate))
+        if out is not None:
+            t = write_into(out, "gelu_backward", "Tensor Tensor Str", grad_output, input, approximate)
+        else:
+            t = _py_gelu_backward(grad_output._h, input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gelu_backward", e, "Tensor Tensor Str", grad_output=grad_output, input=input, approximate=approximate) from None
     if t is None:
@@ -4189,10 +4354,13 @@ def gelu_backward(grad_output: Tensor, input: Tensor, approximate: str | None = 
 _py_silu = lib.py_silu
 
 
-def silu(input: Tensor) -> Tensor:
+def silu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * sigmoid(input)`."""
     try:
-        t = _py_silu(input._h)
+        if out is not None:
+            t = write_into(out, "silu", "Tensor", input)
+        else:
+            t = _py_silu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("silu", e, "Tensor", input=input) from None
     if t is None:
@@ -4217,10 +4385,13 @@ def silu_(input: Tensor) -> Tensor:
 _py_silu_backward = lib.py_silu_backward
 
 
-def silu_backward(grad_output: Tensor, input: Tensor) -> Tensor:
+def silu_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `silu`."""
     try:
-        t = _py_silu_backward(grad_output._h, input._h)
+        if out is not None:
+            t = write_into(out, "silu_backward", "Tensor Tensor", grad_output, input)
+        else:
+            t = _py_silu_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("silu_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
     if t is None:
@@ -4231,10 +4402,13 @@ def silu_backward(grad_output: Tensor, input: Tensor) -> Tensor:
 _py_mish = lib.py_mish
 
 
-def mish(input: Tensor) -> Tensor:
+def mish(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * tanh(softplus(input))` (Misra, 2019)."""
     try:
-        t = _py_mish(input._h)
+        if out is not None:
+            t = write_into(out, "mish", "Tensor", input)
+        else:
+            t = _py_mish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mish", e, "Tensor", input=input) from None
     if t is None:
@@ -4259,10 +4433,13 @@ def mish_(input: Tensor) -> Tensor:
 _py_mish_backward = lib.py_mish_backward
 
 
-def mish_backward(grad_output: Tensor, input: Tensor) -> Tensor:
+def mish_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `mish`."""
     try:
-        t = _py_mish_backward(grad_output._h, input._h)
+        if out is not None:
+            t = write_into(out, "mish_backward", "Tensor Tensor", grad_output, input)
+        else:
+            t = _py_mish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
     if t is None:
@@ -4273,10 +4450,13 @@ def mish_backward(grad_output: Tensor, input: Tensor) -> Tensor:
 _py_softplus = lib.py_softplus
 
 
-def softplus(input: Tensor, beta: Number = 1, threshold: Number = 20) -> Tensor:
+def softplus(input: Tensor, beta: Number = 1, threshold: Number = 20, *, out: Tensor | None = None) -> Tensor:
     """`log(1 + e^(beta * input)) / beta`, and `input` itself where `beta * input > threshold`."""
     try:
-        t = _py_softplus(input._h, *number(beta), *number(threshold))
+        if out is not None:
+            t = write_into(out, "softplus", "Tensor Scalar Scalar", input, beta, threshold)
+        else:
+            t = _py_softplus(input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softplus", e, "Tensor Scalar Scalar", input=input, beta=beta, threshold=threshold) from None
     if t is None:
@@ -4287,10 +4467,13 @@ def softplus(input: Tensor, beta: Number = 1, threshold: Number = 20) -> Tensor:
 _py_softplus_backward = lib.py_softplus_backward
 
 
-def softplus_backward(grad_output: Tensor, input: Tensor, beta: Number, threshold: Number) -> Tensor:
+def softplus_backward(grad_output: Tensor, input: Tensor, beta: Number, threshold: Number, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `softplus`."""
     try:
-        t = _py_softplus_backward(grad_output._h, input._h, *number(beta), *number(threshold))
+        if out is not None:
+            t = write_into(out, "softplus_backward", "Tensor Tensor Scalar Scalar", grad_output, input, beta, threshold)
+        else:
+            t = _py_softplus_backward(grad_output._h, input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softplus_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, beta=beta, threshold=threshold) from None
     if t is None:
@@ -4301,10 +4484,13 @@ def softplus_backward(grad_output: Tensor, input: Tensor, beta: Number, threshol
 _py_logsigmoid = lib.py_logsigmoid
 
 
-def logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log(sigmoid(input))`."""
     try:
-        t = _py_logsigmoid(input._h)
+        if out is not None:
+            t = write_into(out, "logsigmoid", "Tensor", input)
+        else:
+            t = _py_logsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logsigmoid", e, "Tensor", input=input) from None
     if t is None:
@@ -4315,10 +4501,13 @@ def logsigmoid(input: Tensor) -> Tensor:
 _py_hardsigmoid = lib.py_hardsigmoid
 
 
-def hardsigmoid(input: Tensor) -> Tensor:
+def hardsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`min(max(input + 3, 0), 6) / 6`."""
     try:
-        t = _py_hardsigmoid(input._h)
+        if out is not None:
+            t = write_into(out, "hardsigmoid", "Tensor", input)
+        else:
+            t = _py_hardsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardsigmoid", e, "Tensor", input=input) from None
     if t is None:
@@ -4343,10 +4532,13 @@ def hardsigmoid_(input: Tensor) -> Tensor:
 _py_hardswish = lib.py_hardswish
 
 
-def hardswish(input: Tensor) -> Tensor:
+def hardswish(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019)."""
     try:
-        t = _py_hardswish(input._h)
+        if out is not None:
+            t = write_into(out, "hardswish", "Tensor", input)
+        else:
+            t = _py_hardswish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardswish", e, "Tensor", input=input) from None
     if t is None:
@@ -4371,10 +4563,13 @@ def hardswish_(input: Tensor) -> Tensor:
 _py_hardswish_backward = lib.py_hardswish_backward
 
 
-def hardswish_backward(grad_output: Tensor, input: Tensor) -> Tensor:
+def hardswish_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `hardswish`."""
     try:
-        t = _py_hardswish_backward(grad_output._h, input._h)
+        if out is not None:
+            t = write_into(out, "hardswish_backward", "Tensor Tensor", grad_output, input)
+        else:
+            t = _py_hardswish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardswish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
     if t is None:
@@ -4388,23 +4583,27 @@ _py_hardshrink = lib.py_hardshrink
 def hardshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None) -> Tensor:
     """`input` where its absolute value exceeds `lambd`, else 0."""
     try:
-        t = _py_hardshrink(input._h, *number(lambd))
+        if out is not None:
+            t = write_into(out, "hardshrink", "Tensor Scalar", input, lambd)
+        else:
+            t = _py_hardshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "hardshrink", input)
     return t
 
 
 _py_softshrink = lib.py_softshrink
 
 
-def softshrink(input: Tensor, lambd: Number = 0.5) -> Tensor:
+def softshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None) -> Tensor:
     """`input` brought nearer to 0 by `lambd`, stopping there."""
     try:
-        t = _py_softshrink(input._h, *number(lambd))
+        if out is not None:
+            t = write_into(out, "softshrink", "Tensor Scalar", input, lambd)
+        else:
+            t = _py_softshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
     if t is None:
@@ -4415,10 +4614,13 @@ def softshrink(input: Tensor, lambd: Number = 0.5) -> Tensor:
 _py_shrink_backward = lib.py_shrink_backward
 
 
-def shrink_backward(grad_output: Tensor, input: Tensor, lambd: Number) -> Tensor:
+def shrink_backward(grad_output: Tensor, input: Tensor, lambd: Number, *, out: Tensor | None = None) -> Tensor:
     """`grad_output` where the absolute value of `input` exceeds `lambd`, else 0."""
     try:
-        t = _py_shrink_backward(grad_output._h, input._h, *number(lambd))
+        if out is not None:
+            t = write_into(out, "shrink_backward", "Tensor Tensor Scalar", grad_output, input, lambd)
+        else:
+            t = _py_shrink_backward(grad_output._h, input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("shrink_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, lambd=lambd) from None
     if t is None:
@@ -4429,10 +4631,13 @@ def shrink_backward(grad_output: Tensor, input: Tensor, lambd: Number) -> Tensor
 _py_tanhshrink = lib.py_tanhshrink
 
 
-def tanhshrink(input: Tensor) -> Tensor:
+def tanhshrink(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input - tanh(input)`."""
     try:
-        t = _py_tanhshrink(input._h)
+        if out is not None:
+            t = write_into(out, "tanhshrink", "Tensor", input)
+        else:
+            t = _py_tanhshrink(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanhshrink", e, "Tensor", input=input) from None
     if t is None:
@@ -4443,10 +4648,13 @@ def tanhshrink(input: Tensor) -> Tensor:
 _py_softsign = lib.py_softsign
 
 
-def softsign(input: Tensor) -> Tensor:
+def softsign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input / (1 + |input|)`."""
     try:
-        t = _py_softsign(input._h)
+        if out is not None:
+            t = write_into(out, "softsign", "Tensor", input)
+        else:
+            t = _py_softsign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softsign", e, "Tensor", input=input) from None
     if t is None:
@@ -4478,23 +4686,29 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "softmax", "Tensor Int OptDType", input, dim, dtype)
+        else:
+            t = _py_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "softmax", input)
     return t
 
 
 _py_safe_softmax = lib.py_safe_softmax
 
 
-def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """`softmax`, but 0 where all of `input` along `dim` is minus infinity."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
-        t = _py_safe_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "safe_softmax", "Tensor Int OptDType", input, dim, dtype)
+        else:
+            t = _py_safe_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4512,13 +4726,14 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = No
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_log_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "log_softmax", "Tensor Int OptDType", input, dim, dtype)
+        else:
+            t = _py_log_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "log_softmax", input)
     return t
 
 
@@ -4539,10 +4754,13 @@ def softmin(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
 _py_softmax_backward = lib.py_softmax_backward
 
 
-def softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
+def softmax_backward(grad_output: Tensor, output: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`."""
     try:
-        t = _py_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "softmax_backward", "Tensor Tensor Int", grad_output, output, dim)
+        else:
+            t = _py_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
     if t is None:
@@ -4553,10 +4771,13 @@ def softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
 _py_log_softmax_backward = lib.py_log_softmax_backward
 
 
-def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
+def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`."""
     try:
-        t = _py_log_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "log_softmax_backward", "Tensor Tensor Int", grad_output, output, dim)
+        else:
+            t = _py_log_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
     if t is None:
@@ -4578,13 +4799,14 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "sum", "Tensor OptInts Bool OptDType", input, dim, keepdim, dtype)
+        else:
+            t = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sum", input)
     return t
 
 
@@ -4602,13 +4824,14 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "mean", "Tensor OptInts Bool OptDType", input, dim, keepdim, dtype)
+        else:
+            t = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "mean", input)
     return t
 
 
@@ -4624,23 +4847,27 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_prod(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "prod", "Tensor OptInt Bool OptDType", input, dim, keepdim, dtype)
+        else:
+            t = _py_prod(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "prod", input)
     return t
 
 
 _py_prod_backward = lib.py_prod_backward
 
 
-def prod_backward(grad: Tensor, input: Tensor, dim: int | None) -> Tensor:
+def prod_backward(grad: Tensor, input: Tensor, dim: int | None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements."""
     try:
-        t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
+        if out is not None:
+            t = write_into(out, "prod_backward", "Tensor Tensor OptInt", grad, input, dim)
+        else:
+            t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim) from None
     if t is None:
@@ -4662,13 +4889,14 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "nansum", "Tensor OptInts Bool OptDType", input, dim, keepdim, dtype)
+        else:
+            t = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "nansum", input)
     return t
 
 
@@ -4707,13 +4935,14 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         keepdim = keepdims
     try:
         dim = ints(dim)
-        t = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "amax", "Tensor Ints Bool", input, dim, keepdim)
+        else:
+            t = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "amax", input)
     return t
 
 
@@ -4728,23 +4957,27 @@ def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         keepdim = keepdims
     try:
         dim = ints(dim)
-        t = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "amin", "Tensor Ints Bool", input, dim, keepdim)
+        else:
+            t = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "amin", input)
     return t
 
 
 _py_max_all = lib.py_max_all
 
 
-def max_all(input: Tensor) -> Tensor:
+def max_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Largest of all elements; NaN wins."""
     try:
-        t = _py_max_all(input._h)
+        if out is not None:
+            t = write_into(out, "max_all", "Tensor", input)
+        else:
+            t = _py_max_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_all", e, "Tensor", input=input) from None
     if t is None:
@@ -4755,10 +4988,13 @@ def max_all(input: Tensor) -> Tensor:
 _py_min_all = lib.py_min_all
 
 
-def min_all(input: Tensor) -> Tensor:
+def min_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Smallest of all elements; NaN wins."""
     try:
-        t = _py_min_all(input._h)
+        if out is not None:
+            t = write_into(out, "min_all", "Tensor", input)
+        else:
+            t = _py_min_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_all", e, "Tensor", input=input) from None
     if t is None:
@@ -4769,10 +5005,13 @@ def min_all(input: Tensor) -> Tensor:
 _py_max_dim = lib.py_max_dim
 
 
-def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def max_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        t = _py_max_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "max_dim", "Tensor Int Bool", input, dim, keepdim)
+        else:
+            t = _py_max_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4783,10 +5022,13 @@ def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
 _py_min_dim = lib.py_min_dim
 
 
-def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def min_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        t = _py_min_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "min_dim", "Tensor Int Bool", input, dim, keepdim)
+        else:
+            t = _py_min_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4804,13 +5046,14 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_argmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "argmax", "Tensor OptInt Bool", input, dim, keepdim)
+        else:
+            t = _py_argmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "argmax", input)
     return t
 
 
@@ -4824,27 +5067,31 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_argmin(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "argmin", "Tensor OptInt Bool", input, dim, keepdim)
+        else:
+            t = _py_argmin(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "argmin", input)
     return t
 
 
 _py_aminmax = lib.py_aminmax
 
 
-def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
+def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Smallest and largest element along `dim` (of all by default)."""
     if axis is not None:
         dim = axis
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_aminmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "aminmax", "Tensor OptInt Bool", input, dim, keepdim)
+        else:
+            t = _py_aminmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4864,13 +5111,14 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "any", "Tensor OptInts Bool", input, dim, keepdim)
+        else:
+            t = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "any", input)
     return t
 
 
@@ -4886,13 +5134,14 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "all", "Tensor OptInts Bool", input, dim, keepdim)
+        else:
+            t = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "all", input)
     return t
 
 
@@ -4908,13 +5157,14 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "var", "Tensor OptInts OptScalar Bool", input, dim, correction, keepdim)
+        else:
+            t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "var", input)
     return t
 
 
@@ -4930,20 +5180,21 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "std", "Tensor OptInts OptScalar Bool", input, dim, correction, keepdim)
+        else:
+            t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "std", input)
     return t
 
 
 _py_var_mean = lib.py_var_mean
 
 
-def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
+def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Any = None, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Variance and mean over `dim` (all by default)."""
     if axis is not None:
         dim = axis
@@ -4952,7 +5203,10 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "var_mean", "Tensor OptInts OptScalar Bool", input, dim, correction, keepdim)
+        else:
+            t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -4963,7 +5217,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
 _py_std_mean = lib.py_std_mean
 
 
-def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
+def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Any = None, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean over `dim` (all by default)."""
     if axis is not None:
         dim = axis
@@ -4972,7 +5226,10 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "std_mean", "Tensor OptInts OptScalar Bool", input, dim, correction, keepdim)
+        else:
+            t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -4991,29 +5248,53 @@ def logsumexp(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bo
         keepdim = keepdims
     try:
         dim = ints(dim)
-        t = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "logsumexp", "Tensor Ints Bool", input, dim, keepdim)
+        else:
+            t = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logsumexp", input)
     return t
 
 
 _py_vector_norm = lib.py_vector_norm
 
 
-def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None) -> Tensor:
+def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
     smallest absolute value for ±inf, the number of elements that are not zero for 0.
     """
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "vector_norm", "Tensor Scalar OptInts Bool OptDType", input, ord, dim, keepdim, dtype)
+        else:
+            t = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_matrix_norm = lib.py_linalg_matrix_norm
+
+
+def linalg_matrix_norm(input: Tensor, ord: Number | None = None, dim: int | Sequence[int] = (-2, -1,), keepdim: bool = False, dtype: dtype_ | None = None, named: str | None = "fro") -> Tensor:
+    """Norms of the matrices in the two dimensions `dim`. `ord` is 1, -1 (largest, smallest sum of absolute values of a
+    column), inf, -inf (of a row), 2, -2 (largest, smallest singular value); without it `named` says "fro" (the root of the
+    sum of squares) or "nuc" (the sum of the singular values).
+    """
+    try:
+        dim = ints(dim)
+        t = _py_linalg_matrix_norm(input._h, *optional_number(ord), dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype), word(named))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_matrix_norm", e, "Tensor OptScalar Ints Bool OptDType Str", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype, named=named) from None
     if t is None:
         raise error()
     return t
@@ -5038,10 +5319,13 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
 _py_euclidean_distances = lib.py_euclidean_distances
 
 
-def euclidean_distances(input: Tensor, other: Tensor) -> Tensor:
+def euclidean_distances(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m]."""
     try:
-        t = _py_euclidean_distances(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "euclidean_distances", "Tensor Tensor", input, other)
+        else:
+            t = _py_euclidean_distances(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("euclidean_distances", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
@@ -5149,13 +5433,14 @@ def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out:
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+        if out is not None:
+            t = write_into(out, "count_nonzero", "Tensor OptInts", input, dim)
+        else:
+            t = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("count_nonzero", e, "Tensor OptInts", input=input, dim=dim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "count_nonzero", input)
     return t
 
 
@@ -5223,13 +5508,14 @@ def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_cumsum(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "cumsum", "Tensor Int OptDType", input, dim, dtype)
+        else:
+            t = _py_cumsum(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cumsum", input)
     return t
 
 
@@ -5252,10 +5538,13 @@ def cumsum_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
 _py_cumsum_from_end = lib.py_cumsum_from_end
 
 
-def cumsum_from_end(input: Tensor, dim: int) -> Tensor:
+def cumsum_from_end(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Sums along `dim` of each element and those after it."""
     try:
-        t = _py_cumsum_from_end(input._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "cumsum_from_end", "Tensor Int", input, dim)
+        else:
+            t = _py_cumsum_from_end(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum_from_end", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5273,13 +5562,14 @@ def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_cumprod(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "cumprod", "Tensor Int OptDType", input, dim, dtype)
+        else:
+            t = _py_cumprod(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cumprod", input)
     return t
 
 
@@ -5302,10 +5592,13 @@ def cumprod_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None,
 _py_cumprod_backward = lib.py_cumprod_backward
 
 
-def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
+def cumprod_backward(grad: Tensor, input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `cumprod`, right for zeros too."""
     try:
-        t = _py_cumprod_backward(grad._h, input._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "cumprod_backward", "Tensor Tensor Int", grad, input, dim)
+        else:
+            t = _py_cumprod_backward(grad._h, input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim) from None
     if t is None:
@@ -5316,12 +5609,15 @@ def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
 _py_cummax = lib.py_cummax
 
 
-def cummax(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[Tensor, Tensor]:
+def cummax(input: Tensor, dim: int | None = None, *, out: Any = None, axis: Any = None) -> tuple[Tensor, Tensor]:
     """Largest element so far along `dim`, and the index of the latest one that reached it."""
     if axis is not None:
         dim = axis
     try:
-        t = _py_cummax(input._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "cummax", "Tensor Int", input, dim)
+        else:
+            t = _py_cummax(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5332,12 +5628,15 @@ def cummax(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[
 _py_cummin = lib.py_cummin
 
 
-def cummin(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[Tensor, Tensor]:
+def cummin(input: Tensor, dim: int | None = None, *, out: Any = None, axis: Any = None) -> tuple[Tensor, Tensor]:
     """Smallest element so far along `dim`, and the index of the latest one that reached it."""
     if axis is not None:
         dim = axis
     try:
-        t = _py_cummin(input._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "cummin", "Tensor Int", input, dim)
+        else:
+            t = _py_cummin(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5353,23 +5652,27 @@ def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = 
     if axis is not None:
         dim = axis
     try:
-        t = _py_logcumsumexp(input._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "logcumsumexp", "Tensor Int", input, dim)
+        else:
+            t = _py_logcumsumexp(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "logcumsumexp", input)
     return t
 
 
 _py_logcumsumexp_backward = lib.py_logcumsumexp_backward
 
 
-def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int) -> Tensor:
+def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `logcumsumexp`."""
     try:
-        t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "logcumsumexp_backward", "Tensor Tensor Tensor Int", grad, input, output, dim)
+        else:
+            t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim) from None
     if t is None:
@@ -5396,12 +5699,15 @@ def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 _py_sort = lib.py_sort
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, axis: Any = None) -> tuple[Tensor, Tensor]:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None, axis: Any = None) -> tuple[Tensor, Tensor]:
     """The elements along `dim` in order, and their indices. NaN is greatest. Always stable."""
     if axis is not None:
         dim = axis
     try:
-        t = _py_sort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
+        if out is not None:
+            t = write_into(out, "sort", "Tensor Int Bool Bool", input, dim, descending, stable)
+        else:
+            t = _py_sort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if t is None:
@@ -5417,13 +5723,14 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     if axis is not None:
         dim = axis
     try:
-        t = _py_argsort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
+        if out is not None:
+            t = write_into(out, "argsort", "Tensor Int Bool Bool", input, dim, descending, stable)
+        else:
+            t = _py_argsort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "argsort", input)
     return t
 
 
@@ -5446,12 +5753,15 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 _py_topk = lib.py_topk
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, axis: Any = None) -> tuple[Tensor, Tensor]:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None, axis: Any = None) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices."""
     if axis is not None:
         dim = axis
     try:
-        t = _py_topk(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
+        if out is not None:
+            t = write_into(out, "topk", "Tensor Int Int Bool Bool", input, k, dim, largest, sorted)
+        else:
+            t = _py_topk(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
     if t is None:
@@ -5462,14 +5772,17 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 _py_kthvalue = lib.py_kthvalue
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest element along `dim` (`k` counting from 1), and its index."""
     if axis is not None:
         dim = axis
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_kthvalue(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "kthvalue", "Tensor Int Int Bool", input, k, dim, keepdim)
+        else:
+            t = _py_kthvalue(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5480,10 +5793,13 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, axi
 _py_median_all = lib.py_median_all
 
 
-def median_all(input: Tensor) -> Tensor:
+def median_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The middle one of all elements, the lower one of two; NaN if there is one."""
     try:
-        t = _py_median_all(input._h)
+        if out is not None:
+            t = write_into(out, "median_all", "Tensor", input)
+        else:
+            t = _py_median_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_all", e, "Tensor", input=input) from None
     if t is None:
@@ -5494,10 +5810,13 @@ def median_all(input: Tensor) -> Tensor:
 _py_median_dim = lib.py_median_dim
 
 
-def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def median_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
     try:
-        t = _py_median_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "median_dim", "Tensor Int Bool", input, dim, keepdim)
+        else:
+            t = _py_median_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5508,10 +5827,13 @@ def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, 
 _py_nanmedian_all = lib.py_nanmedian_all
 
 
-def nanmedian_all(input: Tensor) -> Tensor:
+def nanmedian_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The middle one of all elements that are not NaN, the lower one of two."""
     try:
-        t = _py_nanmedian_all(input._h)
+        if out is not None:
+            t = write_into(out, "nanmedian_all", "Tensor", input)
+        else:
+            t = _py_nanmedian_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_all", e, "Tensor", input=input) from None
     if t is None:
@@ -5522,10 +5844,13 @@ def nanmedian_all(input: Tensor) -> Tensor:
 _py_nanmedian_dim = lib.py_nanmedian_dim
 
 
-def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim` among those that are not NaN, and their indices."""
     try:
-        t = _py_nanmedian_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "nanmedian_dim", "Tensor Int Bool", input, dim, keepdim)
+        else:
+            t = _py_nanmedian_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5536,14 +5861,17 @@ def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tenso
 _py_mode = lib.py_mode
 
 
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """The most frequent element along `dim` (the smallest one of several) and an index of it."""
     if axis is not None:
         dim = axis
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_mode(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        if out is not None:
+            t = write_into(out, "mode", "Tensor Int Bool", input, dim, keepdim)
+        else:
+            t = _py_mode(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5620,7 +5948,9 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
     if given) to keep the order: before equal elements, or after them if `right`.
     """
     try:
-        if isinstance(input, Tensor):
+        if out is not None:
+            t = write_into(out, "searchsorted", "Tensor Operand Bool Bool Str OptTensor", sorted_sequence, input, out_int32, right, side, sorter)
+        elif isinstance(input, Tensor):
             t = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
         else:
             t = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
@@ -5628,8 +5958,6 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
         raise misuse("searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "searchsorted", sorted_sequence, input, sorter)
     return t
 
 
@@ -5640,7 +5968,9 @@ _py_bucketize_scalar = lib.py_bucketize_scalar
 def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = False, right: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into."""
     try:
-        if isinstance(input, Tensor):
+        if out is not None:
+            t = write_into(out, "bucketize", "Operand Tensor Bool Bool", input, boundaries, out_int32, right)
+        elif isinstance(input, Tensor):
             t = _py_bucketize(input._h, boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
         else:
             t = _py_bucketize_scalar(*number(input), boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
@@ -5648,8 +5978,6 @@ def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = Fals
         raise misuse("bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bucketize", input, boundaries)
     return t
 
 
@@ -5661,13 +5989,14 @@ def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_uniqu
     try:
         elements = operand(elements)
         test_elements = operand(test_elements)
-        t = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
+        if out is not None:
+            t = write_into(out, "isin", "Operand Operand Bool Bool", elements, test_elements, assume_unique, invert)
+        else:
+            t = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "isin", elements, test_elements)
     return t
 
 
@@ -5727,23 +6056,27 @@ _py_clone = lib.py_clone
 def clone(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with its own memory."""
     try:
-        t = _py_clone(input._h)
+        if out is not None:
+            t = write_into(out, "clone", "Tensor", input)
+        else:
+            t = _py_clone(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clone", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "clone", input)
     return t
 
 
 _py_copy = lib.py_copy
 
 
-def copy(input: Tensor, src: Tensor) -> Tensor:
+def copy(input: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`src`, broadcast to the shape of `input` and cast to its dtype; in place it overwrites `input`."""
     try:
-        t = _py_copy(input._h, src._h)
+        if out is not None:
+            t = write_into(out, "copy", "Tensor Tensor", input, src)
+        else:
+            t = _py_copy(input._h, src._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("copy", e, "Tensor Tensor", input=input, src=src) from None
     if t is None:
@@ -5768,10 +6101,13 @@ def copy_(input: Tensor, src: Tensor) -> Tensor:
 _py_cast = lib.py_cast
 
 
-def cast(input: Tensor, dtype: dtype_) -> Tensor:
+def cast(input: Tensor, dtype: dtype_, *, out: Tensor | None = None) -> Tensor:
     """The elements of `input` as `dtype`."""
     try:
-        t = _py_cast(input._h, dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "cast", "Tensor DType", input, dtype)
+        else:
+            t = _py_cast(input._h, dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cast", e, "Tensor DType", input=input, dtype=dtype) from None
     if t is None:
@@ -5796,10 +6132,13 @@ def contiguous(input: Tensor) -> Tensor:
 _py_contiguous_copy = lib.py_contiguous_copy
 
 
-def contiguous_copy(input: Tensor) -> Tensor:
+def contiguous_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A row-major copy of `input`."""
     try:
-        t = _py_contiguous_copy(input._h)
+        if out is not None:
+            t = write_into(out, "contiguous_copy", "Tensor", input)
+        else:
+            t = _py_contiguous_copy(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("contiguous_copy", e, "Tensor", input=input) from None
     if t is None:
@@ -6092,13 +6431,14 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
     try:
         size = ints(size)
         stride = ints(stride)
-        t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset))
+        if out is not None:
+            t = write_into(out, "as_strided_scatter", "Tensor Tensor Ints Ints Int", input, src, size, stride, storage_offset)
+        else:
+            t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("as_strided_scatter", e, "Tensor Tensor Ints Ints Int", input=input, src=src, size=size, stride=stride, storage_offset=storage_offset) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "as_strided_scatter", input, src)
     return t
 
 
@@ -6331,11 +6671,14 @@ def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) ->
 _py_select_backward = lib.py_select_backward
 
 
-def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, index: int) -> Tensor:
+def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """`grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
+        if out is not None:
+            t = write_into(out, "select_backward", "Tensor Ints Int Int", grad, input_sizes, dim, index)
+        else:
+            t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index) from None
     if t is None:
@@ -6360,11 +6703,14 @@ def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None
 _py_slice_backward = lib.py_slice_backward
 
 
-def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, start: int | None, end: int | None, step: int) -> Tensor:
+def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, start: int | None, end: int | None, step: int, *, out: Tensor | None = None) -> Tensor:
     """`grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
+        if out is not None:
+            t = write_into(out, "slice_backward", "Tensor Ints Int OptInt OptInt Int", grad, input_sizes, dim, start, end, step)
+        else:
+            t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step) from None
     if t is None:
@@ -6380,13 +6726,14 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     if axis is not None:
         dim = axis
     try:
-        t = _py_slice_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
+        if out is not None:
+            t = write_into(out, "slice_scatter", "Tensor Tensor Int OptInt OptInt Int", input, src, dim, start, end, step)
+        else:
+            t = _py_slice_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "slice_scatter", input, src)
     return t
 
 
@@ -6396,13 +6743,14 @@ _py_select_scatter = lib.py_select_scatter
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with element `index` of dimension `dim` replaced by `src`."""
     try:
-        t = _py_select_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
+        if out is not None:
+            t = write_into(out, "select_scatter", "Tensor Tensor Int Int", input, src, dim, index)
+        else:
+            t = _py_select_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "select_scatter", input, src)
     return t
 
 
@@ -6412,13 +6760,14 @@ _py_diagonal_scatter = lib.py_diagonal_scatter
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with a diagonal, see `diagonal`, replaced by `src`."""
     try:
-        t = _py_diagonal_scatter(input._h, src._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
+        if out is not None:
+            t = write_into(out, "diagonal_scatter", "Tensor Tensor Int Int Int", input, src, offset, dim1, dim2)
+        else:
+            t = _py_diagonal_scatter(input._h, src._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "diagonal_scatter", input, src)
     return t
 
 
@@ -6439,11 +6788,14 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 _py_unfold_backward = lib.py_unfold_backward
 
 
-def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, size: int, step: int) -> Tensor:
+def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, size: int, step: int, *, out: Tensor | None = None) -> Tensor:
     """The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
+        if out is not None:
+            t = write_into(out, "unfold_backward", "Tensor Ints Int Int Int", grad, input_sizes, dim, size, step)
+        else:
+            t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step) from None
     if t is None:
@@ -6470,12 +6822,15 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, ou
 _py_fill_diagonal = lib.py_fill_diagonal
 
 
-def fill_diagonal(input: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
+def fill_diagonal(input: Tensor, fill_value: Number, wrap: bool = False, *, out: Tensor | None = None) -> Tensor:
     """In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
     one row below, with `wrap`. More than two dimensions must have one size.
     """
     try:
-        t = _py_fill_diagonal(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
+        if out is not None:
+            t = write_into(out, "fill_diagonal", "Tensor Scalar Bool", input, fill_value, wrap)
+        else:
+            t = _py_fill_diagonal(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fill_diagonal", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
     if t is None:
@@ -6500,11 +6855,14 @@ def fill_diagonal_(input: Tensor, fill_value: Number, wrap: bool = False) -> Ten
 _py_diagonal_backward = lib.py_diagonal_backward
 
 
-def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: int, dim1: int, dim2: int) -> Tensor:
+def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: int, dim1: int, dim2: int, *, out: Tensor | None = None) -> Tensor:
     """`grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
+        if out is not None:
+            t = write_into(out, "diagonal_backward", "Tensor Ints Int Int Int", grad, input_sizes, offset, dim1, dim2)
+        else:
+            t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
@@ -6518,13 +6876,14 @@ _py_diag_embed = lib.py_diag_embed
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *, out: Tensor | None = None) -> Tensor:
     """The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere."""
     try:
-        t = _py_diag_embed(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
+        if out is not None:
+            t = write_into(out, "diag_embed", "Tensor Int Int Int", input, offset, dim1, dim2)
+        else:
+            t = _py_diag_embed(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "diag_embed", input)
     return t
 
 
@@ -6569,13 +6928,14 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
         dim = axis
     try:
         tensors = tensors if tensors.__class__ is list else several(tensors)
-        t = _py_cat(dim if dim.__class__ is int else int_(dim), tensors)
+        if out is not None:
+            t = write_into(out, "cat", "Tensors Int", tensors, dim)
+        else:
+            t = _py_cat(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cat", *tensors)
     return t
 
 
@@ -6592,13 +6952,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
         dim = axis
     try:
         tensors = tensors if tensors.__class__ is list else several(tensors)
-        t = _py_stack(dim if dim.__class__ is int else int_(dim), tensors)
+        if out is not None:
+            t = write_into(out, "stack", "Tensors Int", tensors, dim)
+        else:
+            t = _py_stack(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "stack", *tensors)
     return t
 
 
@@ -6787,13 +7148,16 @@ def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ..
 _py_repeat = lib.py_repeat
 
 
-def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = None) -> Tensor:
+def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """`input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions."""
     try:
         if repeats is None:
             repeats = shape_(sizes)
         repeats = ints(repeats)
-        t = _py_repeat(input._h, repeats, len(repeats))
+        if out is not None:
+            t = write_into(out, "repeat", "Tensor Shape", input, repeats)
+        else:
+            t = _py_repeat(input._h, repeats, len(repeats))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat", e, "Tensor Shape", input=input, repeats=sizes if repeats is None else repeats) from None
     if t is None:
@@ -6874,13 +7238,14 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
     try:
         shifts = ints(shifts)
         dims = ints(dims)
-        t = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
+        if out is not None:
+            t = write_into(out, "roll", "Tensor Ints Ints", input, shifts, dims)
+        else:
+            t = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("roll", e, "Tensor Ints Ints", input=input, shifts=shifts, dims=dims) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "roll", input)
     return t
 
 
@@ -6893,13 +7258,14 @@ def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
         if dims is None:
             dims = shape_(sizes)
         dims = ints(dims)
-        t = _py_flip(input._h, dims, len(dims))
+        if out is not None:
+            t = write_into(out, "flip", "Tensor Shape", input, dims)
+        else:
+            t = _py_flip(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("flip", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "flip", input)
     return t
 
 
@@ -6958,13 +7324,14 @@ _py_tril = lib.py_tril
 def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangle of each matrix, up to the given diagonal; zero elsewhere."""
     try:
-        t = _py_tril(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
+        if out is not None:
+            t = write_into(out, "tril", "Tensor Int", input, diagonal)
+        else:
+            t = _py_tril(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "tril", input)
     return t
 
 
@@ -6988,13 +7355,14 @@ _py_triu = lib.py_triu
 def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix, from the given diagonal on; zero elsewhere."""
     try:
-        t = _py_triu(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
+        if out is not None:
+            t = write_into(out, "triu", "Tensor Int", input, diagonal)
+        else:
+            t = _py_triu(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "triu", input)
     return t
 
 
@@ -7015,14 +7383,17 @@ def triu_(input: Tensor, diagonal: int = 0) -> Tensor:
 _py_pad = lib.py_pad
 
 
-def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", value: float | None = None) -> Tensor:
+def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", value: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
     `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
     other end ("circular"). Negative numbers take elements away.
     """
     try:
         pad = ints(pad)
-        t = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
+        if out is not None:
+            t = write_into(out, "pad", "Tensor Ints Str OptFloat", input, pad, mode, value)
+        else:
+            t = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pad", e, "Tensor Ints Str OptFloat", input=input, pad=pad, mode=mode, value=value) from None
     if t is None:
@@ -7033,12 +7404,15 @@ def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", 
 _py_pad_backward = lib.py_pad_backward
 
 
-def pad_backward(grad: Tensor, input_sizes: int | Sequence[int], pad: int | Sequence[int], mode: str | None) -> Tensor:
+def pad_backward(grad: Tensor, input_sizes: int | Sequence[int], pad: int | Sequence[int], mode: str | None, *, out: Tensor | None = None) -> Tensor:
     """The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from."""
     try:
         input_sizes = ints(input_sizes)
         pad = ints(pad)
-        t = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
+        if out is not None:
+            t = write_into(out, "pad_backward", "Tensor Ints Ints Str", grad, input_sizes, pad, mode)
+        else:
+            t = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pad_backward", e, "Tensor Ints Ints Str", grad=grad, input_sizes=input_sizes, pad=pad, mode=mode) from None
     if t is None:
@@ -7277,12 +7651,15 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 _py_index_backward = lib.py_index_backward
 
 
-def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
+def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
     """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
     try:
         indices = indices if indices.__class__ is list else several(indices)
         input_sizes = ints(input_sizes)
-        t = _py_index_backward(grad._h, input_sizes, len(input_sizes), indices)
+        if out is not None:
+            t = write_into(out, "index_backward", "Tensor OptTensors Ints", grad, indices, input_sizes)
+        else:
+            t = _py_index_backward(grad._h, input_sizes, len(input_sizes), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
     if t is None:
@@ -7297,13 +7674,14 @@ def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], a
     """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
     try:
         indices = indices if indices.__class__ is list else several(indices)
-        t = _py_index_put(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
+        if out is not None:
+            t = write_into(out, "index_put", "Tensor Tensor OptTensors Bool", input, values, indices, accumulate)
+        else:
+            t = _py_index_put(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "index_put", input, values, *(indices or ()))
     return t
 
 
@@ -7328,24 +7706,28 @@ _py_gather = lib.py_gather
 def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result."""
     try:
-        t = _py_gather(input._h, index._h, dim if dim.__class__ is int else int_(dim), sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
+        if out is not None:
+            t = write_into(out, "gather", "Tensor Int Tensor Bool", input, dim, index, sparse_grad)
+        else:
+            t = _py_gather(input._h, index._h, dim if dim.__class__ is int else int_(dim), sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "gather", input, index)
     return t
 
 
 _py_gather_backward = lib.py_gather_backward
 
 
-def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int) -> Tensor:
+def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int, *, out: Tensor | None = None) -> Tensor:
     """The transpose of `gather`."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "gather_backward", "Tensor Tensor Ints Int", grad, index, input_sizes, dim)
+        else:
+            t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
     if t is None:
@@ -7361,13 +7743,14 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor 
     the sources stays.
     """
     try:
-        t = _py_scatter(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "scatter", "Tensor Int Tensor Tensor", input, dim, index, src)
+        else:
+            t = _py_scatter(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "scatter", input, index, src)
     return t
 
 
@@ -7388,10 +7771,13 @@ def scatter_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 _py_scatter_value = lib.py_scatter_value
 
 
-def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
+def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number, *, out: Tensor | None = None) -> Tensor:
     """As `scatter`, with one number as the source."""
     try:
-        t = _py_scatter_value(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
+        if out is not None:
+            t = write_into(out, "scatter_value", "Tensor Int Tensor Scalar", input, dim, index, value)
+        else:
+            t = _py_scatter_value(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
     if t is None:
@@ -7447,13 +7833,14 @@ _py_scatter_add = lib.py_scatter_add
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """As `scatter`, adding to what is there."""
     try:
-        t = _py_scatter_add(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "scatter_add", "Tensor Int Tensor Tensor", input, dim, index, src)
+        else:
+            t = _py_scatter_add(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "scatter_add", input, index, src)
     return t
 
 
@@ -7477,24 +7864,28 @@ _py_index_select = lib.py_index_select
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of dimension `dim` that `index` names."""
     try:
-        t = _py_index_select(input._h, index._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "index_select", "Tensor Int Tensor", input, dim, index)
+        else:
+            t = _py_index_select(input._h, index._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "index_select", input, index)
     return t
 
 
 _py_index_select_backward = lib.py_index_select_backward
 
 
-def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int) -> Tensor:
+def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int, *, out: Tensor | None = None) -> Tensor:
     """The transpose of `index_select`."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "index_select_backward", "Tensor Tensor Ints Int", grad, index, input_sizes, dim)
+        else:
+            t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
     if t is None:
@@ -7508,13 +7899,14 @@ _py_index_add = lib.py_index_add
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names."""
     try:
-        t = _py_index_add(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
+        if out is not None:
+            t = write_into(out, "index_add", "Tensor Int Tensor Tensor Scalar", input, dim, index, source, alpha)
+        else:
+            t = _py_index_add(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "index_add", input, index, source)
     return t
 
 
@@ -7538,13 +7930,14 @@ _py_index_copy = lib.py_index_copy
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`."""
     try:
-        t = _py_index_copy(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
+        if out is not None:
+            t = write_into(out, "index_copy", "Tensor Int Tensor Tensor", input, dim, index, source)
+        else:
+            t = _py_index_copy(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "index_copy", input, index, source)
     return t
 
 
@@ -7569,7 +7962,9 @@ _py_index_fill_scalar = lib.py_index_fill_scalar
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements of dimension `dim` that `index` names set to one number."""
     try:
-        if isinstance(value, Tensor):
+        if out is not None:
+            t = write_into(out, "index_fill", "Tensor Int Tensor Operand", input, dim, index, value)
+        elif isinstance(value, Tensor):
             t = _py_index_fill(input._h, index._h, value._h, dim if dim.__class__ is int else int_(dim))
         else:
             t = _py_index_fill_scalar(input._h, index._h, *number(value), dim if dim.__class__ is int else int_(dim))
@@ -7577,8 +7972,6 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *
         raise misuse("index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "index_fill", input, index, value)
     return t
 
 
@@ -7607,7 +8000,9 @@ _py_masked_fill_scalar = lib.py_masked_fill_scalar
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """`if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`."""
     try:
-        if isinstance(value, Tensor):
+        if out is not None:
+            t = write_into(out, "masked_fill", "Tensor Tensor Operand", input, mask, value)
+        elif isinstance(value, Tensor):
             t = _py_masked_fill(input._h, mask._h, value._h)
         else:
             t = _py_masked_fill_scalar(input._h, mask._h, *number(value))
@@ -7615,8 +8010,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Ten
         raise misuse("masked_fill", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "masked_fill", input, mask, value)
     return t
 
 
@@ -7660,13 +8053,14 @@ _py_masked_scatter = lib.py_masked_scatter
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order."""
     try:
-        t = _py_masked_scatter(input._h, mask._h, source._h)
+        if out is not None:
+            t = write_into(out, "masked_scatter", "Tensor Tensor Tensor", input, mask, source)
+        else:
+            t = _py_masked_scatter(input._h, mask._h, source._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("masked_scatter", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "masked_scatter", input, mask, source)
     return t
 
 
@@ -7786,12 +8180,15 @@ def nonzero_list(input: Tensor) -> tuple[Tensor, ...]:
 _py_embedding = lib.py_embedding
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
     none) gets no gradient.
     """
     try:
-        t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding", "Tensor Tensor OptInt", input, weight, padding_idx)
+        else:
+            t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx) from None
     if t is None:
@@ -7802,10 +8199,13 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 _py_embedding_backward = lib.py_embedding_backward
 
 
-def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int | None = None) -> Tensor:
+def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The gradient of `embedding` for its table of `num_weights` rows."""
     try:
-        t = _py_embedding_backward(grad._h, indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding_backward", "Tensor Tensor Int OptInt", grad, indices, num_weights, padding_idx)
+        else:
+            t = _py_embedding_backward(grad._h, indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx) from None
     if t is None:
@@ -7821,13 +8221,14 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        t = _py_scatter_reduce(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        if out is not None:
+            t = write_into(out, "scatter_reduce", "Tensor Int Tensor Tensor Str Bool", input, dim, index, src, reduce, include_self)
+        else:
+            t = _py_scatter_reduce(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "scatter_reduce", input, index, src)
     return t
 
 
@@ -7885,13 +8286,14 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     """
     try:
-        t = _py_matmul(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "matmul", "Tensor Tensor", input, other)
+        else:
+            t = _py_matmul(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("matmul", e, "Tensor Tensor", input=input, other=other) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "matmul", input, other)
     return t
 
 
@@ -7901,13 +8303,14 @@ _py_mm = lib.py_mm
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Product of two matrices: `[m, k] @ [k, n]`."""
     try:
-        t = _py_mm(input._h, mat2._h)
+        if out is not None:
+            t = write_into(out, "mm", "Tensor Tensor", input, mat2)
+        else:
+            t = _py_mm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mm", e, "Tensor Tensor", input=input, mat2=mat2) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "mm", input, mat2)
     return t
 
 
@@ -7917,13 +8320,14 @@ _py_bmm = lib.py_bmm
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Batched product of matrices: `[b, m, k] @ [b, k, n]`."""
     try:
-        t = _py_bmm(input._h, mat2._h)
+        if out is not None:
+            t = write_into(out, "bmm", "Tensor Tensor", input, mat2)
+        else:
+            t = _py_bmm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bmm", e, "Tensor Tensor", input=input, mat2=mat2) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bmm", input, mat2)
     return t
 
 
@@ -7933,13 +8337,14 @@ _py_mv = lib.py_mv
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Product of a matrix and a vector: `[m, k] @ [k]`."""
     try:
-        t = _py_mv(input._h, vec._h)
+        if out is not None:
+            t = write_into(out, "mv", "Tensor Tensor", input, vec)
+        else:
+            t = _py_mv(input._h, vec._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mv", e, "Tensor Tensor", input=input, vec=vec) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "mv", input, vec)
     return t
 
 
@@ -7949,13 +8354,14 @@ _py_dot = lib.py_dot
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sum of the products of two vectors of one length."""
     try:
-        t = _py_dot(input._h, tensor._h)
+        if out is not None:
+            t = write_into(out, "dot", "Tensor Tensor", input, tensor)
+        else:
+            t = _py_dot(input._h, tensor._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dot", e, "Tensor Tensor", input=input, tensor=tensor) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "dot", input, tensor)
     return t
 
 
@@ -8000,13 +8406,14 @@ _py_addmm = lib.py_addmm
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read."""
     try:
-        t = _py_addmm(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
+        if out is not None:
+            t = write_into(out, "addmm", "Tensor Tensor Tensor Scalar Scalar", input, mat1, mat2, beta, alpha)
+        else:
+            t = _py_addmm(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "addmm", input, mat1, mat2)
     return t
 
 
@@ -8030,13 +8437,14 @@ _py_addmv = lib.py_addmv
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * mat @ vec`."""
     try:
-        t = _py_addmv(input._h, mat._h, vec._h, *number(beta), *number(alpha))
+        if out is not None:
+            t = write_into(out, "addmv", "Tensor Tensor Tensor Scalar Scalar", input, mat, vec, beta, alpha)
+        else:
+            t = _py_addmv(input._h, mat._h, vec._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addmv", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "addmv", input, mat, vec)
     return t
 
 
@@ -8090,13 +8498,14 @@ _py_baddbmm = lib.py_baddbmm
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * batch1 @ batch2`, batch by batch."""
     try:
-        t = _py_baddbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
+        if out is not None:
+            t = write_into(out, "baddbmm", "Tensor Tensor Tensor Scalar Scalar", input, batch1, batch2, beta, alpha)
+        else:
+            t = _py_baddbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("baddbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "baddbmm", input, batch1, batch2)
     return t
 
 
@@ -8150,13 +8559,14 @@ _py_linear = lib.py_linear
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`."""
     try:
-        t = _py_linear(input._h, weight._h, NULL if bias is None else bias._h)
+        if out is not None:
+            t = write_into(out, "linear", "Tensor Tensor OptTensor", input, weight, bias)
+        else:
+            t = _py_linear(input._h, weight._h, NULL if bias is None else bias._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linear", e, "Tensor Tensor OptTensor", input=input, weight=weight, bias=bias) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "linear", input, weight, bias)
     return t
 
 
@@ -8297,13 +8707,14 @@ _py_inverse = lib.py_inverse
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverses of square matrices `[..., n, n]`."""
     try:
-        t = _py_inverse(input._h)
+        if out is not None:
+            t = write_into(out, "inverse", "Tensor", input)
+        else:
+            t = _py_inverse(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("inverse", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "inverse", input)
     return t
 
 
@@ -8313,23 +8724,27 @@ _py_det = lib.py_det
 def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Determinants of square matrices `[..., n, n]`."""
     try:
-        t = _py_det(input._h)
+        if out is not None:
+            t = write_into(out, "det", "Tensor", input)
+        else:
+            t = _py_det(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("det", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "det", input)
     return t
 
 
 _py_slogdet = lib.py_slogdet
 
 
-def slogdet(input: Tensor) -> tuple[Tensor, Tensor]:
+def slogdet(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values."""
     try:
-        t = _py_slogdet(input._h)
+        if out is not None:
+            t = write_into(out, "slogdet", "Tensor", input)
+        else:
+            t = _py_slogdet(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slogdet", e, "Tensor", input=input) from None
     if t is None:
@@ -8375,23 +8790,27 @@ _py_cholesky = lib.py_cholesky
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`."""
     try:
-        t = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
+        if out is not None:
+            t = write_into(out, "cholesky", "Tensor Bool", input, upper)
+        else:
+            t = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cholesky", e, "Tensor Bool", input=input, upper=upper) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "cholesky", input)
     return t
 
 
 _py_linalg_qr = lib.py_linalg_qr
 
 
-def linalg_qr(A: Tensor, mode: str | None = "reduced") -> tuple[Tensor, Tensor]:
+def linalg_qr(A: Tensor, mode: str | None = "reduced", *, out: Any = None) -> tuple[Tensor, Tensor]:
     """QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`)."""
     try:
-        t = _py_linalg_qr(A._h, word(mode))
+        if out is not None:
+            t = write_into(out, "linalg_qr", "Tensor Str", A, mode)
+        else:
+            t = _py_linalg_qr(A._h, word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_qr", e, "Tensor Str", A=A, mode=mode) from None
     if t is None:
@@ -8402,10 +8821,13 @@ def linalg_qr(A: Tensor, mode: str | None = "reduced") -> tuple[Tensor, Tensor]:
 _py_linalg_svd = lib.py_linalg_svd
 
 
-def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+def linalg_svd(A: Tensor, full_matrices: bool = True, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`."""
     try:
-        t = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices))
+        if out is not None:
+            t = write_into(out, "linalg_svd", "Tensor Bool", A, full_matrices)
+        else:
+            t = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices) from None
     if t is None:
@@ -8416,10 +8838,13 @@ def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, T
 _py_linalg_svdvals = lib.py_linalg_svdvals
 
 
-def linalg_svdvals(A: Tensor) -> Tensor:
+def linalg_svdvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Singular values (falling) of matrices `[..., m, n]`."""
     try:
-        t = _py_linalg_svdvals(A._h)
+        if out is not None:
+            t = write_into(out, "linalg_svdvals", "Tensor", A)
+        else:
+            t = _py_linalg_svdvals(A._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_svdvals", e, "Tensor", A=A) from None
     if t is None:
@@ -8430,10 +8855,13 @@ def linalg_svdvals(A: Tensor) -> Tensor:
 _py_linalg_eigvalsh = lib.py_linalg_eigvalsh
 
 
-def linalg_eigvalsh(input: Tensor, UPLO: str | None = "L") -> Tensor:
+def linalg_eigvalsh(input: Tensor, UPLO: str | None = "L", *, out: Tensor | None = None) -> Tensor:
     """Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read."""
     try:
-        t = _py_linalg_eigvalsh(input._h, word(UPLO))
+        if out is not None:
+            t = write_into(out, "linalg_eigvalsh", "Tensor Str", input, UPLO)
+        else:
+            t = _py_linalg_eigvalsh(input._h, word(UPLO))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_eigvalsh", e, "Tensor Str", input=input, UPLO=UPLO) from None
     if t is None:
@@ -8444,10 +8872,13 @@ def linalg_eigvalsh(input: Tensor, UPLO: str | None = "L") -> Tensor:
 _py_linalg_eigh = lib.py_linalg_eigh
 
 
-def linalg_eigh(input: Tensor, UPLO: str | None = "L") -> tuple[Tensor, Tensor]:
+def linalg_eigh(input: Tensor, UPLO: str | None = "L", *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read."""
     try:
-        t = _py_linalg_eigh(input._h, word(UPLO))
+        if out is not None:
+            t = write_into(out, "linalg_eigh", "Tensor Str", input, UPLO)
+        else:
+            t = _py_linalg_eigh(input._h, word(UPLO))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_eigh", e, "Tensor Str", input=input, UPLO=UPLO) from None
     if t is None:
@@ -8474,10 +8905,13 @@ def linalg_solve(input: Tensor, B: Tensor, left: bool = True) -> Tensor:
 _py_solve_matrices = lib.py_solve_matrices
 
 
-def solve_matrices(input: Tensor, B: Tensor) -> Tensor:
+def solve_matrices(input: Tensor, B: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`."""
     try:
-        t = _py_solve_matrices(input._h, B._h)
+        if out is not None:
+            t = write_into(out, "solve_matrices", "Tensor Tensor", input, B)
+        else:
+            t = _py_solve_matrices(input._h, B._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("solve_matrices", e, "Tensor Tensor", input=input, B=B) from None
     if t is None:
@@ -8488,10 +8922,13 @@ def solve_matrices(input: Tensor, B: Tensor) -> Tensor:
 _py_linalg_solve_triangular = lib.py_linalg_solve_triangular
 
 
-def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = True, unitriangular: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`."""
     try:
-        t = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
+        if out is not None:
+            t = write_into(out, "linalg_solve_triangular", "Tensor Tensor Bool Bool Bool", input, B, upper, left, unitriangular)
+        else:
+            t = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular) from None
     if t is None:
@@ -8502,13 +8939,16 @@ def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = 
 _py_linalg_pinv = lib.py_linalg_pinv
 
 
-def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False) -> Tensor:
+def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
     tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
     Of `hermitian` matrices the lower triangle is read.
     """
     try:
-        t = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+        if out is not None:
+            t = write_into(out, "linalg_pinv", "Tensor OptTensor OptTensor Bool", input, atol, rtol, hermitian)
+        else:
+            t = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
     if t is None:
@@ -8519,12 +8959,15 @@ def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None =
 _py_linalg_lstsq = lib.py_linalg_lstsq
 
 
-def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> tuple[Tensor, Tensor]:
+def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """`X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
     exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
     """
     try:
-        t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
+        if out is not None:
+            t = write_into(out, "linalg_lstsq", "Tensor Tensor OptFloat", input, B, rcond)
+        else:
+            t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond) from None
     if t is None:
@@ -8543,13 +8986,14 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+        if out is not None:
+            t = write_into(out, "conv1d", "Tensor Tensor OptTensor Ints Ints Ints Int", input, weight, bias, stride, padding, dilation, groups)
+        else:
+            t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "conv1d", input, weight, bias)
     return t
 
 
@@ -8564,13 +9008,14 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+        if out is not None:
+            t = write_into(out, "conv2d", "Tensor Tensor OptTensor Ints Ints Ints Int", input, weight, bias, stride, padding, dilation, groups)
+        else:
+            t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "conv2d", input, weight, bias)
     return t
 
 
@@ -8583,27 +9028,81 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+        if out is not None:
+            t = write_into(out, "conv3d", "Tensor Tensor OptTensor Ints Ints Ints Int", input, weight, bias, stride, padding, dilation, groups)
+        else:
+            t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "conv3d", input, weight, bias)
+    return t
+
+
+_py_conv1d_padding = lib.py_conv1d_padding
+
+
+def conv1d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: str | None = "valid", dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+    """`conv1d` with `padding` by a word: "valid" for none, "same" for an output of the input's size, which wants `stride` 1;
+    where that is an odd number, there is one more behind than before.
+    """
+    try:
+        stride = ints(stride)
+        dilation = ints(dilation)
+        t = _py_conv1d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv1d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_conv2d_padding = lib.py_conv2d_padding
+
+
+def conv2d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: str | None = "valid", dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+    """`conv2d` with `padding` by a word, as in `conv1d_padding`."""
+    try:
+        stride = ints(stride)
+        dilation = ints(dilation)
+        t = _py_conv2d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv2d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_conv3d_padding = lib.py_conv3d_padding
+
+
+def conv3d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: str | None = "valid", dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+    """`conv3d` with `padding` by a word, as in `conv1d_padding`."""
+    try:
+        stride = ints(stride)
+        dilation = ints(dilation)
+        t = _py_conv3d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv3d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if t is None:
+        raise error()
     return t
 
 
 _py_conv_input_grad = lib.py_conv_input_grad
 
 
-def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, *, out: Tensor | None = None) -> Tensor:
     """Gradient of a convolution of any rank with respect to its input of shape `input_size`."""
     try:
         input_size = ints(input_size)
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+        if out is not None:
+            t = write_into(out, "conv_input_grad", "Tensor Tensor Ints Ints Ints Ints Int", grad, weight, input_size, stride, padding, dilation, groups)
+        else:
+            t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8614,14 +9113,17 @@ def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int
 _py_conv_weight_grad = lib.py_conv_weight_grad
 
 
-def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, *, out: Tensor | None = None) -> Tensor:
     """Gradient of a convolution of any rank with respect to its weight of shape `weight_size`."""
     try:
         weight_size = ints(weight_size)
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
+        if out is not None:
+            t = write_into(out, "conv_weight_grad", "Tensor Tensor Ints Ints Ints Ints Int", grad, input, weight_size, stride, padding, dilation, groups)
+        else:
+            t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8694,7 +9196,7 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
 _py_im2col = lib.py_im2col
 
 
-def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1, *, out: Tensor | None = None) -> Tensor:
     """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
     functional module).
     """
@@ -8703,7 +9205,10 @@ def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequ
         dilation = ints(dilation)
         padding = ints(padding)
         stride = ints(stride)
-        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        if out is not None:
+            t = write_into(out, "im2col", "Tensor Ints Ints Ints Ints", input, kernel_size, dilation, padding, stride)
+        else:
+            t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
     if t is None:
@@ -8714,7 +9219,7 @@ def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequ
 _py_col2im = lib.py_col2im
 
 
-def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1, *, out: Tensor | None = None) -> Tensor:
     """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
     module).
     """
@@ -8724,7 +9229,10 @@ def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | S
         dilation = ints(dilation)
         padding = ints(padding)
         stride = ints(stride)
-        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        if out is not None:
+            t = write_into(out, "col2im", "Tensor Ints Ints Ints Ints Ints", input, output_size, kernel_size, dilation, padding, stride)
+        else:
+            t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
     if t is None:
@@ -8800,14 +9308,17 @@ def max_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
 _py_max_pool_values = lib.py_max_pool_values
 
 
-def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], dilation: int | Sequence[int], ceil_mode: bool, rank: int) -> Tensor:
+def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], dilation: int | Sequence[int], ceil_mode: bool, rank: int, *, out: Tensor | None = None) -> Tensor:
     """Max pools over the last `rank` dimensions, without a gradient."""
     try:
         kernel_size = ints(kernel_size)
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank if rank.__class__ is int else int_(rank))
+        if out is not None:
+            t = write_into(out, "max_pool_values", "Tensor Ints Ints Ints Ints Bool Int", input, kernel_size, stride, padding, dilation, ceil_mode, rank)
+        else:
+            t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
     if t is None:
@@ -8818,7 +9329,7 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
 _py_max_pool1d_with_indices = lib.py_max_pool1d_with_indices
 
 
-def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """[`max_pool1d`], and the places of the elements in the last dimension (int64)."""
     try:
         kernel_size = ints(kernel_size)
@@ -8826,7 +9337,10 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+        if out is not None:
+            t = write_into(out, "max_pool1d_with_indices", "Tensor Ints OptInts Ints Ints Bool", input, kernel_size, stride, padding, dilation, ceil_mode)
+        else:
+            t = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if t is None:
@@ -8837,7 +9351,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
 _py_max_pool2d_with_indices = lib.py_max_pool2d_with_indices
 
 
-def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """[`max_pool2d`], and the places of the elements in their planes (int64, row-major)."""
     try:
         kernel_size = ints(kernel_size)
@@ -8845,7 +9359,10 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+        if out is not None:
+            t = write_into(out, "max_pool2d_with_indices", "Tensor Ints OptInts Ints Ints Bool", input, kernel_size, stride, padding, dilation, ceil_mode)
+        else:
+            t = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if t is None:
@@ -8856,7 +9373,7 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
 _py_max_pool3d_with_indices = lib.py_max_pool3d_with_indices
 
 
-def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """[`max_pool3d`], and the places of the elements in their planes (int64, row-major)."""
     try:
         kernel_size = ints(kernel_size)
@@ -8864,7 +9381,10 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_max_pool3d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+        if out is not None:
+            t = write_into(out, "max_pool3d_with_indices", "Tensor Ints OptInts Ints Ints Bool", input, kernel_size, stride, padding, dilation, ceil_mode)
+        else:
+            t = _py_max_pool3d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool3d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if t is None:
@@ -8875,11 +9395,14 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
 _py_adaptive_max_pool1d = lib.py_adaptive_max_pool1d
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int], *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The largest element of each of `output_size` parts of the last dimension, and their places."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_max_pool1d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_max_pool1d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_max_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
@@ -8890,11 +9413,14 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tupl
 _py_adaptive_max_pool2d = lib.py_adaptive_max_pool2d
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int], *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The largest element of each of `output_size` parts of the last two dimensions, and their places."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_max_pool2d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_max_pool2d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_max_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
@@ -8905,11 +9431,14 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tupl
 _py_adaptive_max_pool3d = lib.py_adaptive_max_pool3d
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int], *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The largest element of each of `output_size` parts of the last three dimensions, and their places."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_max_pool3d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_max_pool3d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_max_pool3d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
@@ -8977,11 +9506,14 @@ def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
 _py_max_pool_grad = lib.py_max_pool_grad
 
 
-def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int], rank: int) -> Tensor:
+def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int], rank: int, *, out: Tensor | None = None) -> Tensor:
     """Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions."""
     try:
         input_size = ints(input_size)
-        t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
+        if out is not None:
+            t = write_into(out, "max_pool_grad", "Tensor Tensor Ints Int", grad, indices, input_size, rank)
+        else:
+            t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank) from None
     if t is None:
@@ -8992,10 +9524,13 @@ def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int]
 _py_pool_gather = lib.py_pool_gather
 
 
-def pool_gather(input: Tensor, indices: Tensor, rank: int) -> Tensor:
+def pool_gather(input: Tensor, indices: Tensor, rank: int, *, out: Tensor | None = None) -> Tensor:
     """The elements at `indices` of each plane of `rank` dimensions."""
     try:
-        t = _py_pool_gather(input._h, indices._h, rank if rank.__class__ is int else int_(rank))
+        if out is not None:
+            t = write_into(out, "pool_gather", "Tensor Tensor Int", input, indices, rank)
+        else:
+            t = _py_pool_gather(input._h, indices._h, rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank) from None
     if t is None:
@@ -9013,13 +9548,14 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
+        if out is not None:
+            t = write_into(out, "avg_pool1d", "Tensor Ints OptInts Ints Bool Bool", input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        else:
+            t = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "avg_pool1d", input)
     return t
 
 
@@ -9033,13 +9569,14 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
+        if out is not None:
+            t = write_into(out, "avg_pool2d", "Tensor Ints OptInts Ints Bool Bool OptInt", input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        else:
+            t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "avg_pool2d", input)
     return t
 
 
@@ -9053,27 +9590,31 @@ def avg_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
+        if out is not None:
+            t = write_into(out, "avg_pool3d", "Tensor Ints OptInts Ints Bool Bool OptInt", input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        else:
+            t = _py_avg_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool3d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "avg_pool3d", input)
     return t
 
 
 _py_avg_pool_grad = lib.py_avg_pool_grad
 
 
-def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, rank: int) -> Tensor:
+def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, rank: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of the average pools with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
         kernel_size = ints(kernel_size)
         stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),), rank if rank.__class__ is int else int_(rank))
+        if out is not None:
+            t = write_into(out, "avg_pool_grad", "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, rank)
+        else:
+            t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
     if t is None:
@@ -9088,13 +9629,14 @@ def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int], *, out:
     """The mean of each of `output_size` parts of the last dimension."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_avg_pool1d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "adaptive_avg_pool1d", input)
     return t
 
 
@@ -9105,13 +9647,14 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
     """The mean of each of `output_size` parts of the last two dimensions."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_avg_pool2d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "adaptive_avg_pool2d", input)
     return t
 
 
@@ -9122,24 +9665,28 @@ def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int], *, out:
     """The mean of each of `output_size` parts of the last three dimensions."""
     try:
         output_size = ints(output_size)
-        t = _py_adaptive_avg_pool3d(input._h, output_size, len(output_size))
+        if out is not None:
+            t = write_into(out, "adaptive_avg_pool3d", "Tensor Ints", input, output_size)
+        else:
+            t = _py_adaptive_avg_pool3d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "adaptive_avg_pool3d", input)
     return t
 
 
 _py_adaptive_avg_pool_grad = lib.py_adaptive_avg_pool_grad
 
 
-def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: int) -> Tensor:
+def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: int, *, out: Tensor | None = None) -> Tensor:
     """Gradient of the adaptive average pools with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
+        if out is not None:
+            t = write_into(out, "adaptive_avg_pool_grad", "Tensor Ints Int", grad, input_size, rank)
+        else:
+            t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank) from None
     if t is None:
@@ -9225,13 +9772,16 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 _py_upsample_nearest1d = lib.py_upsample_nearest1d
 
 
-def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
     how much larger the output is in place of the ratio of the sizes.
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest1d", "Tensor Ints OptFloat", input, output_size, scales)
+        else:
+            t = _py_upsample_nearest1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
     if t is None:
@@ -9242,11 +9792,14 @@ def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: 
 _py_upsample_nearest2d = lib.py_upsample_nearest2d
 
 
-def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest2d", "Tensor Ints OptFloat OptFloat", input, output_size, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9257,11 +9810,14 @@ def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h
 _py_upsample_nearest3d = lib.py_upsample_nearest3d
 
 
-def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest3d", "Tensor Ints OptFloat OptFloat OptFloat", input, output_size, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9272,13 +9828,16 @@ def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d
 _py_upsample_nearest_exact1d = lib.py_upsample_nearest_exact1d
 
 
-def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """[`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
     of PyTorch).
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest_exact1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact1d", "Tensor Ints OptFloat", input, output_size, scales)
+        else:
+            t = _py_upsample_nearest_exact1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
     if t is None:
@@ -9289,11 +9848,14 @@ def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], sc
 _py_upsample_nearest_exact2d = lib.py_upsample_nearest_exact2d
 
 
-def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """[`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch)."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest_exact2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact2d", "Tensor Ints OptFloat OptFloat", input, output_size, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest_exact2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9304,11 +9866,14 @@ def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], sc
 _py_upsample_nearest_exact3d = lib.py_upsample_nearest_exact3d
 
 
-def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """[`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch)."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest_exact3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact3d", "Tensor Ints OptFloat OptFloat OptFloat", input, output_size, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest_exact3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9319,14 +9884,17 @@ def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], sc
 _py_upsample_linear1d = lib.py_upsample_linear1d
 
 
-def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales: float | None = None) -> Tensor:
+def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
     and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
     place of the ratio of the sizes.
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_linear1d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_linear1d", "Tensor Ints Bool OptFloat", input, output_size, align_corners, scales)
+        else:
+            t = _py_upsample_linear1d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_linear1d", e, "Tensor Ints Bool OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales=scales) from None
     if t is None:
@@ -9337,13 +9905,16 @@ def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_cor
 _py_upsample_bilinear2d = lib.py_upsample_bilinear2d
 
 
-def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
     centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bilinear2d", "Tensor Ints Bool OptFloat OptFloat", input, output_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9354,11 +9925,14 @@ def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_c
 _py_upsample_trilinear3d = lib.py_upsample_trilinear3d
 
 
-def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_trilinear3d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_trilinear3d", "Tensor Ints Bool OptFloat OptFloat OptFloat", input, output_size, align_corners, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_trilinear3d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_trilinear3d", e, "Tensor Ints Bool OptFloat OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9369,11 +9943,14 @@ def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_
 _py_upsample_bicubic2d = lib.py_upsample_bicubic2d
 
 
-def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bicubic2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bicubic2d", "Tensor Ints Bool OptFloat OptFloat", input, output_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bicubic2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bicubic2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9384,13 +9961,16 @@ def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_co
 _py_upsample_bilinear2d_aa = lib.py_upsample_bilinear2d_aa
 
 
-def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """[`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
     (`_upsample_bilinear2d_aa` of PyTorch).
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bilinear2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bilinear2d_aa", "Tensor Ints Bool OptFloat OptFloat", input, output_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bilinear2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9401,13 +9981,16 @@ def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], alig
 _py_upsample_bicubic2d_aa = lib.py_upsample_bicubic2d_aa
 
 
-def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """[`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
     (`_upsample_bicubic2d_aa` of PyTorch).
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bicubic2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bicubic2d_aa", "Tensor Ints Bool OptFloat OptFloat", input, output_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bicubic2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bicubic2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9418,12 +10001,15 @@ def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align
 _py_upsample_nearest1d_backward = lib.py_upsample_nearest1d_backward
 
 
-def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest1d_backward", "Tensor Ints Ints OptFloat", grad_output, output_size, input_size, scales)
+        else:
+            t = _py_upsample_nearest1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
     if t is None:
@@ -9434,12 +10020,15 @@ def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence
 _py_upsample_nearest2d_backward = lib.py_upsample_nearest2d_backward
 
 
-def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest2d_backward", "Tensor Ints Ints OptFloat OptFloat", grad_output, output_size, input_size, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9450,12 +10039,15 @@ def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence
 _py_upsample_nearest3d_backward = lib.py_upsample_nearest3d_backward
 
 
-def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest3d_backward", "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output, output_size, input_size, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9466,12 +10058,15 @@ def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence
 _py_upsample_nearest_exact1d_backward = lib.py_upsample_nearest_exact1d_backward
 
 
-def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest_exact1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact1d_backward", "Tensor Ints Ints OptFloat", grad_output, output_size, input_size, scales)
+        else:
+            t = _py_upsample_nearest_exact1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
     if t is None:
@@ -9482,12 +10077,15 @@ def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Se
 _py_upsample_nearest_exact2d_backward = lib.py_upsample_nearest_exact2d_backward
 
 
-def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest_exact2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact2d_backward", "Tensor Ints Ints OptFloat OptFloat", grad_output, output_size, input_size, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest_exact2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9498,12 +10096,15 @@ def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Se
 _py_upsample_nearest_exact3d_backward = lib.py_upsample_nearest_exact3d_backward
 
 
-def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_nearest_exact3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_nearest_exact3d_backward", "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output, output_size, input_size, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_nearest_exact3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest_exact3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9514,12 +10115,15 @@ def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Se
 _py_upsample_linear1d_backward = lib.py_upsample_linear1d_backward
 
 
-def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales: float | None = None) -> Tensor:
+def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_linear1d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_linear1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+        if out is not None:
+            t = write_into(out, "upsample_linear1d_backward", "Tensor Ints Ints Bool OptFloat", grad_output, output_size, input_size, align_corners, scales)
+        else:
+            t = _py_upsample_linear1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_linear1d_backward", e, "Tensor Ints Ints Bool OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales=scales) from None
     if t is None:
@@ -9530,12 +10134,15 @@ def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[
 _py_upsample_bilinear2d_backward = lib.py_upsample_bilinear2d_backward
 
 
-def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_bilinear2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bilinear2d_backward", "Tensor Ints Ints Bool OptFloat OptFloat", grad_output, output_size, input_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bilinear2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9546,12 +10153,15 @@ def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequenc
 _py_upsample_trilinear3d_backward = lib.py_upsample_trilinear3d_backward
 
 
-def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_trilinear3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_trilinear3d_backward", "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output, output_size, input_size, align_corners, scales_d, scales_h, scales_w)
+        else:
+            t = _py_upsample_trilinear3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_trilinear3d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9562,12 +10172,15 @@ def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequen
 _py_upsample_bicubic2d_backward = lib.py_upsample_bicubic2d_backward
 
 
-def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_bicubic2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bicubic2d_backward", "Tensor Ints Ints Bool OptFloat OptFloat", grad_output, output_size, input_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bicubic2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bicubic2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9578,12 +10191,15 @@ def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence
 _py_upsample_bilinear2d_aa_backward = lib.py_upsample_bilinear2d_aa_backward
 
 
-def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_bilinear2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bilinear2d_aa_backward", "Tensor Ints Ints Bool OptFloat OptFloat", grad_output, output_size, input_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bilinear2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9594,12 +10210,15 @@ def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequ
 _py_upsample_bicubic2d_aa_backward = lib.py_upsample_bicubic2d_aa_backward
 
 
-def upsample_bicubic2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+def upsample_bicubic2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_bicubic2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+        if out is not None:
+            t = write_into(out, "upsample_bicubic2d_aa_backward", "Tensor Ints Ints Bool OptFloat OptFloat", grad_output, output_size, input_size, align_corners, scales_h, scales_w)
+        else:
+            t = _py_upsample_bicubic2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bicubic2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
@@ -9616,13 +10235,14 @@ def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, paddin
     image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
     """
     try:
-        t = _py_grid_sampler_2d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        if out is not None:
+            t = write_into(out, "grid_sampler_2d", "Tensor Tensor Int Int Bool", input, grid, interpolation_mode, padding_mode, align_corners)
+        else:
+            t = _py_grid_sampler_2d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("grid_sampler_2d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "grid_sampler_2d", input, grid)
     return t
 
 
@@ -9634,25 +10254,29 @@ def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, paddin
     [`grid_sampler_2d`], but not bicubic.
     """
     try:
-        t = _py_grid_sampler_3d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        if out is not None:
+            t = write_into(out, "grid_sampler_3d", "Tensor Tensor Int Int Bool", input, grid, interpolation_mode, padding_mode, align_corners)
+        else:
+            t = _py_grid_sampler_3d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("grid_sampler_3d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "grid_sampler_3d", input, grid)
     return t
 
 
 _py_grid_sampler_2d_backward = lib.py_grid_sampler_2d_backward
 
 
-def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
     `grid_grad`).
     """
     try:
-        t = _py_grid_sampler_2d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+        if out is not None:
+            t = write_into(out, "grid_sampler_2d_backward", "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output, input, grid, interpolation_mode, padding_mode, align_corners, input_grad, grid_grad)
+        else:
+            t = _py_grid_sampler_2d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("grid_sampler_2d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
     if t is None:
@@ -9663,12 +10287,15 @@ def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, i
 _py_grid_sampler_3d_backward = lib.py_grid_sampler_3d_backward
 
 
-def grid_sampler_3d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+def grid_sampler_3d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
     `grid_grad`).
     """
     try:
-        t = _py_grid_sampler_3d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+        if out is not None:
+            t = write_into(out, "grid_sampler_3d_backward", "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output, input, grid, interpolation_mode, padding_mode, align_corners, input_grad, grid_grad)
+        else:
+            t = _py_grid_sampler_3d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("grid_sampler_3d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
     if t is None:
@@ -9717,10 +10344,13 @@ def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor | None = None
 _py_embedding_bag_unweighted = lib.py_embedding_bag_unweighted
 
 
-def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, mode: int, include_last_offset: bool, padding_idx: int | None, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """[`embedding_bag`] of members that all count alike."""
     try:
-        t = _py_embedding_bag_unweighted(weight._h, indices._h, NULL if offsets is None else offsets._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding_bag_unweighted", "Tensor Tensor OptTensor Int Bool OptInt", weight, indices, offsets, mode, include_last_offset, padding_idx)
+        else:
+            t = _py_embedding_bag_unweighted(weight._h, indices._h, NULL if offsets is None else offsets._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_bag_unweighted", e, "Tensor Tensor OptTensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
     if t is None:
@@ -9731,10 +10361,13 @@ def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | 
 _py_embedding_bag_weighted = lib.py_embedding_bag_weighted
 
 
-def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor, mode: int, include_last_offset: bool, padding_idx: int | None, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """[`embedding_bag`] of weighted members."""
     try:
-        t = _py_embedding_bag_weighted(weight._h, indices._h, NULL if offsets is None else offsets._h, per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding_bag_weighted", "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight, indices, offsets, per_sample_weights, mode, include_last_offset, padding_idx)
+        else:
+            t = _py_embedding_bag_weighted(weight._h, indices._h, NULL if offsets is None else offsets._h, per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_bag_weighted", e, "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
     if t is None:
@@ -9745,10 +10378,13 @@ def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | No
 _py_embedding_bag_backward = lib.py_embedding_bag_backward
 
 
-def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None, max_indices: Tensor | None, num_weights: int, mode: int = 0, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None, max_indices: Tensor | None, num_weights: int, mode: int = 0, include_last_offset: bool = False, padding_idx: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `embedding_bag` with respect to its table of `num_weights` rows."""
     try:
-        t = _py_embedding_bag_backward(grad._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, NULL if max_indices is None else max_indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding_bag_backward", "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad, indices, offsets, per_sample_weights, max_indices, num_weights, mode, include_last_offset, padding_idx)
+        else:
+            t = _py_embedding_bag_backward(grad._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, NULL if max_indices is None else max_indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_bag_backward", e, "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad=grad, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, max_indices=max_indices, num_weights=num_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
     if t is None:
@@ -9759,10 +10395,13 @@ def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None
 _py_embedding_bag_per_sample_weights_backward = lib.py_embedding_bag_per_sample_weights_backward
 
 
-def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indices: Tensor, offsets: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indices: Tensor, offsets: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `embedding_bag` with respect to the weights of its members."""
     try:
-        t = _py_embedding_bag_per_sample_weights_backward(grad._h, weight._h, indices._h, NULL if offsets is None else offsets._h, include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+        if out is not None:
+            t = write_into(out, "embedding_bag_per_sample_weights_backward", "Tensor Tensor Tensor OptTensor Bool OptInt", grad, weight, indices, offsets, include_last_offset, padding_idx)
+        else:
+            t = _py_embedding_bag_per_sample_weights_backward(grad._h, weight._h, indices._h, NULL if offsets is None else offsets._h, include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_bag_per_sample_weights_backward", e, "Tensor Tensor Tensor OptTensor Bool OptInt", grad=grad, weight=weight, indices=indices, offsets=offsets, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
     if t is None:
@@ -9773,10 +10412,13 @@ def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indi
 _py_embedding_renorm = lib.py_embedding_renorm
 
 
-def embedding_renorm(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+def embedding_renorm(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0, *, out: Tensor | None = None) -> Tensor:
     """`input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`."""
     try:
-        t = _py_embedding_renorm(input._h, indices._h, max_norm, norm_type)
+        if out is not None:
+            t = write_into(out, "embedding_renorm", "Tensor Tensor Float Float", input, indices, max_norm, norm_type)
+        else:
+            t = _py_embedding_renorm(input._h, indices._h, max_norm, norm_type)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_renorm", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
     if t is None:
@@ -9820,10 +10462,13 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 _py_batch_norm_train = lib.py_batch_norm_train
 
 
-def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel."""
     try:
-        t = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
+        if out is not None:
+            t = write_into(out, "batch_norm_train", "Tensor OptTensor OptTensor Float", input, weight, bias, eps)
+        else:
+            t = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps) from None
     if t is None:
@@ -9834,10 +10479,13 @@ def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, 
 _py_batch_norm_eval = lib.py_batch_norm_eval
 
 
-def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, *, out: Tensor | None = None) -> Tensor:
     """Batch normalisation by given statistics."""
     try:
-        t = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
+        if out is not None:
+            t = write_into(out, "batch_norm_eval", "Tensor Tensor Tensor OptTensor OptTensor Float", input, running_mean, running_var, weight, bias, eps)
+        else:
+            t = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_eval", e, "Tensor Tensor Tensor OptTensor OptTensor Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps) from None
     if t is None:
@@ -9848,12 +10496,15 @@ def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, we
 _py_batch_norm_backward = lib.py_batch_norm_backward
 
 
-def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float, training: bool, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
     are functions of the input.
     """
     try:
-        t = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training))
+        if out is not None:
+            t = write_into(out, "batch_norm_backward", "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad, input, mean, var, weight, eps, training)
+        else:
+            t = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
     if t is None:
@@ -9870,13 +10521,14 @@ def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Ten
     """
     try:
         normalized_shape = ints(normalized_shape)
-        t = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
+        if out is not None:
+            t = write_into(out, "layer_norm", "Tensor Ints OptTensor OptTensor Float", input, normalized_shape, weight, bias, eps)
+        else:
+            t = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm", e, "Tensor Ints OptTensor OptTensor Float", input=input, normalized_shape=normalized_shape, weight=weight, bias=bias, eps=eps) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "layer_norm", input, weight, bias)
     return t
 
 
@@ -9889,26 +10541,30 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     """
     try:
         normalized_shape = ints(normalized_shape)
-        t = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
+        if out is not None:
+            t = write_into(out, "rms_norm", "Tensor Ints OptTensor OptFloat", input, normalized_shape, weight, eps)
+        else:
+            t = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rms_norm", e, "Tensor Ints OptTensor OptFloat", input=input, normalized_shape=normalized_shape, weight=weight, eps=eps) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "rms_norm", input, weight)
     return t
 
 
 _py_layer_norm_backward = lib.py_layer_norm_backward
 
 
-def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, normalized_shape: int | Sequence[int], eps: float, centered: bool, affine: bool) -> tuple[Tensor, Tensor, Tensor]:
+def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, normalized_shape: int | Sequence[int], eps: float, centered: bool, affine: bool, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
     zeros unless `affine`.
     """
     try:
         normalized_shape = ints(normalized_shape)
-        t = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine))
+        if out is not None:
+            t = write_into(out, "layer_norm_backward", "Tensor Tensor OptTensor Ints Float Bool Bool", grad, input, weight, normalized_shape, eps, centered, affine)
+        else:
+            t = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
     if t is None:
@@ -9922,23 +10578,27 @@ _py_group_norm = lib.py_group_norm
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
     """Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel."""
     try:
-        t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
+        if out is not None:
+            t = write_into(out, "group_norm", "Tensor Int OptTensor OptTensor Float", input, num_groups, weight, bias, eps)
+        else:
+            t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "group_norm", input, weight, bias)
     return t
 
 
 _py_group_norm_backward = lib.py_group_norm_backward
 
 
-def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `group_norm` with respect to input, weight and bias."""
     try:
-        t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
+        if out is not None:
+            t = write_into(out, "group_norm_backward", "Tensor Tensor OptTensor Int Float", grad, input, weight, num_groups, eps)
+        else:
+            t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
     if t is None:
@@ -9970,13 +10630,14 @@ _py_mse_loss = lib.py_mse_loss
 def mse_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
     """Squared differences of input and target, and their mean or sum."""
     try:
-        t = _py_mse_loss(input._h, target._h, word(reduction))
+        if out is not None:
+            t = write_into(out, "mse_loss", "Tensor Tensor Str", input, target, reduction)
+        else:
+            t = _py_mse_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mse_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "mse_loss", input, target)
     return t
 
 
@@ -10002,13 +10663,14 @@ _py_smooth_l1_loss = lib.py_smooth_l1_loss
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", beta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015)."""
     try:
-        t = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
+        if out is not None:
+            t = write_into(out, "smooth_l1_loss", "Tensor Tensor Str Float", input, target, reduction, beta)
+        else:
+            t = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("smooth_l1_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, beta=beta) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "smooth_l1_loss", input, target)
     return t
 
 
@@ -10018,13 +10680,14 @@ _py_huber_loss = lib.py_huber_loss
 def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", delta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964)."""
     try:
-        t = _py_huber_loss(input._h, target._h, word(reduction), delta)
+        if out is not None:
+            t = write_into(out, "huber_loss", "Tensor Tensor Str Float", input, target, reduction, delta)
+        else:
+            t = _py_huber_loss(input._h, target._h, word(reduction), delta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("huber_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, delta=delta) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "huber_loss", input, target)
     return t
 
 
@@ -10073,10 +10736,13 @@ def huber_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction
 _py_distance_backward = lib.py_distance_backward
 
 
-def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, beta: float, reduction: str | None) -> Tensor:
+def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, beta: float, reduction: str | None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape."""
     try:
-        t = _py_distance_backward(grad._h, input._h, target._h, kind if kind.__class__ is int else int_(kind), beta, word(reduction))
+        if out is not None:
+            t = write_into(out, "distance_backward", "Tensor Tensor Tensor Int Float Str", grad, input, target, kind, beta, reduction)
+        else:
+            t = _py_distance_backward(grad._h, input._h, target._h, kind if kind.__class__ is int else int_(kind), beta, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction) from None
     if t is None:
@@ -10092,24 +10758,28 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore
     `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
     """
     try:
-        t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
+        if out is not None:
+            t = write_into(out, "nll_loss", "Tensor Tensor OptTensor Int Str", input, target, weight, ignore_index, reduction)
+        else:
+            t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "nll_loss", input, target, weight)
     return t
 
 
 _py_nll_loss_backward = lib.py_nll_loss_backward
 
 
-def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input_size: int | Sequence[int], ignore_index: int, reduction: str | None) -> Tensor:
+def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input_size: int | Sequence[int], ignore_index: int, reduction: str | None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `nll_loss` with respect to its input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
+        if out is not None:
+            t = write_into(out, "nll_loss_backward", "Tensor Tensor OptTensor Ints Int Str", grad, target, weight, input_size, ignore_index, reduction)
+        else:
+            t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -10120,10 +10790,13 @@ def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input
 _py_softmax_nll = lib.py_softmax_nll
 
 
-def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
+def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str | None, *, out: Tensor | None = None) -> Tensor:
     """Softmax and negative log-likelihood of `[N, C]` in one pass."""
     try:
-        t = _py_softmax_nll(input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
+        if out is not None:
+            t = write_into(out, "softmax_nll", "Tensor Tensor Int Str", input, target, ignore_index, reduction)
+        else:
+            t = _py_softmax_nll(input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -10134,10 +10807,13 @@ def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str
 _py_softmax_nll_backward = lib.py_softmax_nll_backward
 
 
-def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
+def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: int, reduction: str | None, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`."""
     try:
-        t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
+        if out is not None:
+            t = write_into(out, "softmax_nll_backward", "Tensor Tensor Tensor Int Str", grad, input, target, ignore_index, reduction)
+        else:
+            t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -10167,10 +10843,13 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
 _py_bce_each = lib.py_bce_each
 
 
-def bce_each(input: Tensor, target: Tensor) -> Tensor:
+def bce_each(input: Tensor, target: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100."""
     try:
-        t = _py_bce_each(input._h, target._h)
+        if out is not None:
+            t = write_into(out, "bce_each", "Tensor Tensor", input, target)
+        else:
+            t = _py_bce_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bce_each", e, "Tensor Tensor", input=input, target=target) from None
     if t is None:
@@ -10199,10 +10878,13 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 _py_bce_logits_each = lib.py_bce_logits_each
 
 
-def bce_logits_each(input: Tensor, target: Tensor) -> Tensor:
+def bce_logits_each(input: Tensor, target: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`."""
     try:
-        t = _py_bce_logits_each(input._h, target._h)
+        if out is not None:
+            t = write_into(out, "bce_logits_each", "Tensor Tensor", input, target)
+        else:
+            t = _py_bce_logits_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bce_logits_each", e, "Tensor Tensor", input=input, target=target) from None
     if t is None:
@@ -10285,10 +10967,13 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | Number, full:
 _py_variance_floor = lib.py_variance_floor
 
 
-def variance_floor(input: Tensor, eps: float) -> Tensor:
+def variance_floor(input: Tensor, eps: float, *, out: Tensor | None = None) -> Tensor:
     """Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone."""
     try:
-        t = _py_variance_floor(input._h, eps)
+        if out is not None:
+            t = write_into(out, "variance_floor", "Tensor Float", input, eps)
+        else:
+            t = _py_variance_floor(input._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("variance_floor", e, "Tensor Float", input=input, eps=eps) from None
     if t is None:
@@ -10391,12 +11076,15 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
 _py_multilabel_targets = lib.py_multilabel_targets
 
 
-def multilabel_targets(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def multilabel_targets(target: Tensor, classes: int, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
     `classes` are among them, `[N, classes]`, both as truth values.
     """
     try:
-        t = _py_multilabel_targets(target._h, classes if classes.__class__ is int else int_(classes))
+        if out is not None:
+            t = write_into(out, "multilabel_targets", "Tensor Int", target, classes)
+        else:
+            t = _py_multilabel_targets(target._h, classes if classes.__class__ is int else int_(classes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multilabel_targets", e, "Tensor Int", target=target, classes=classes) from None
     if t is None:
@@ -10510,10 +11198,13 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_l
 _py_ctc_losses = lib.py_ctc_losses
 
 
-def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool, *, out: Tensor | None = None) -> Tensor:
     """The losses of `ctc_loss` [N] before they are reduced."""
     try:
-        t = _py_ctc_losses(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+        if out is not None:
+            t = write_into(out, "ctc_losses", "Tensor Tensor Tensor Tensor Int Bool", log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
+        else:
+            t = _py_ctc_losses(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ctc_losses", e, "Tensor Tensor Tensor Tensor Int Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
     if t is None:
@@ -10524,10 +11215,13 @@ def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target
 _py_ctc_losses_backward = lib.py_ctc_losses_backward
 
 
-def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool, *, out: Tensor | None = None) -> Tensor:
     """Gradient of `ctc_losses` with respect to the log-probabilities."""
     try:
-        t = _py_ctc_losses_backward(grad._h, log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+        if out is not None:
+            t = write_into(out, "ctc_losses_backward", "Tensor Tensor Tensor Tensor Tensor Int Bool", grad, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
+        else:
+            t = _py_ctc_losses_backward(grad._h, log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ctc_losses_backward", e, "Tensor Tensor Tensor Tensor Tensor Int Bool", grad=grad, log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
     if t is None:
@@ -10538,12 +11232,15 @@ def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_
 _py_ctc_states = lib.py_ctc_states
 
 
-def ctc_states(targets: Tensor, target_lengths: Tensor, blank: int) -> tuple[Tensor, Tensor]:
+def ctc_states(targets: Tensor, target_lengths: Tensor, blank: int, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
     `[N, 2 S + 1]`, and whether a state may follow the last but one.
     """
     try:
-        t = _py_ctc_states(targets._h, target_lengths._h, blank if blank.__class__ is int else int_(blank))
+        if out is not None:
+            t = write_into(out, "ctc_states", "Tensor Tensor Int", targets, target_lengths, blank)
+        else:
+            t = _py_ctc_states(targets._h, target_lengths._h, blank if blank.__class__ is int else int_(blank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ctc_states", e, "Tensor Tensor Int", targets=targets, target_lengths=target_lengths, blank=blank) from None
     if t is None:
@@ -10565,15 +11262,16 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "rand", "Shape Generator OptDType", size, generator, dtype)
+        else:
+            t = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "rand", )
     return t
 
 
@@ -10591,15 +11289,16 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "randn", "Shape Generator OptDType", size, generator, dtype)
+        else:
+            t = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "randn", )
     return t
 
 
@@ -10617,15 +11316,16 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_randint(low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "randint", "Int Int Shape Generator OptDType", low, high, size, generator, dtype)
+        else:
+            t = _py_randint(low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "randint", )
     return t
 
 
@@ -10640,15 +11340,16 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
         with at(device):
             return randperm(n=n, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_randperm(n if n.__class__ is int else int_(n), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "randperm", "Int Generator OptDType", n, generator, dtype)
+        else:
+            t = _py_randperm(n if n.__class__ is int else int_(n), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "randperm", )
     return t
 
 
@@ -10662,15 +11363,16 @@ def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtyp
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "rand_like", "Tensor Generator OptDType", input, generator, dtype)
+        else:
+            t = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "rand_like", input)
     return t
 
 
@@ -10684,15 +11386,16 @@ def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dty
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "randn_like", "Tensor Generator OptDType", input, generator, dtype)
+        else:
+            t = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "randn_like", input)
     return t
 
 
@@ -10706,25 +11409,29 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
     try:
         if device is not None:
             input = moved(input, device)
-        t = _py_randint_like(input._h, low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "randint_like", "Tensor Int Int Generator OptDType", input, low, high, generator, dtype)
+        else:
+            t = _py_randint_like(input._h, low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
-    if out is not None:
-        return into(out, t, "randint_like", input)
     return t
 
 
 _py_uniform = lib.py_uniform
 
 
-def uniform(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+def uniform(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: uniform numbers of `[from, to)`."""
     try:
-        t = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "uniform", "Tensor Float Float Generator", input, from_, to, generator)
+        else:
+            t = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("uniform", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
     if t is None:
@@ -10749,10 +11456,13 @@ def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: G
 _py_normal = lib.py_normal
 
 
-def normal(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+def normal(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: normal numbers with the given mean and standard deviation."""
     try:
-        t = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "normal", "Tensor Float Float Generator", input, mean, std, generator)
+        else:
+            t = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
     if t is None:
@@ -10777,10 +11487,13 @@ def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Ge
 _py_random = lib.py_random
 
 
-def random(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
+def random(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly."""
     try:
-        t = _py_random(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "random", "Tensor OptInt OptInt Generator", input, from_, to, generator)
+        else:
+            t = _py_random(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
     if t is None:
@@ -10808,23 +11521,27 @@ _py_bernoulli = lib.py_bernoulli
 def bernoulli(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """Ones with the probabilities of `input`, else zeros."""
     try:
-        t = _py_bernoulli(input._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "bernoulli", "Tensor Generator", input, generator)
+        else:
+            t = _py_bernoulli(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli", e, "Tensor Generator", input=input, generator=generator) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "bernoulli", input)
     return t
 
 
 _py_bernoulli_p = lib.py_bernoulli_p
 
 
-def bernoulli_p(input: Tensor, p: float = 0.5, *, generator: Generator_ | None = None) -> Tensor:
+def bernoulli_p(input: Tensor, p: float = 0.5, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: ones with probability `p`, else zeros."""
     try:
-        t = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "bernoulli_p", "Tensor Float Generator", input, p, generator)
+        else:
+            t = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli_p", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
     if t is None:
@@ -10849,10 +11566,13 @@ def bernoulli_p_(input: Tensor, p: float = 0.5, *, generator: Generator_ | None 
 _py_bernoulli_tensor = lib.py_bernoulli_tensor
 
 
-def bernoulli_tensor(input: Tensor, p: Tensor, *, generator: Generator_ | None = None) -> Tensor:
+def bernoulli_tensor(input: Tensor, p: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: ones with the probabilities of the tensor `p`, broadcast, else zeros."""
     try:
-        t = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "bernoulli_tensor", "Tensor Tensor Generator", input, p, generator)
+        else:
+            t = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli_tensor", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
     if t is None:
@@ -10877,10 +11597,13 @@ def bernoulli_tensor_(input: Tensor, p: Tensor, *, generator: Generator_ | None 
 _py_exponential = lib.py_exponential
 
 
-def exponential(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+def exponential(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: exponentially distributed numbers with rate `lambd`."""
     try:
-        t = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "exponential", "Tensor Float Generator", input, lambd, generator)
+        else:
+            t = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exponential", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
     if t is None:
@@ -10905,10 +11628,13 @@ def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | N
 _py_geometric = lib.py_geometric
 
 
-def geometric(input: Tensor, p: float, *, generator: Generator_ | None = None) -> Tensor:
+def geometric(input: Tensor, p: float, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: the number of trials up to the first success, of probability `p`."""
     try:
-        t = _py_geometric(input._h, p, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "geometric", "Tensor Float Generator", input, p, generator)
+        else:
+            t = _py_geometric(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("geometric", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
     if t is None:
@@ -10933,10 +11659,13 @@ def geometric_(input: Tensor, p: float, *, generator: Generator_ | None = None) 
 _py_cauchy = lib.py_cauchy
 
 
-def cauchy(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+def cauchy(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: numbers of the Cauchy distribution."""
     try:
-        t = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "cauchy", "Tensor Float Float Generator", input, median, sigma, generator)
+        else:
+            t = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cauchy", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
     if t is None:
@@ -10961,10 +11690,13 @@ def cauchy_(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator
 _py_log_normal = lib.py_log_normal
 
 
-def log_normal(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator_ | None = None) -> Tensor:
+def log_normal(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """In place: numbers whose logarithm is normal with the given mean and standard deviation."""
     try:
-        t = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "log_normal", "Tensor Float Float Generator", input, mean, std, generator)
+        else:
+            t = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
     if t is None:
@@ -10989,16 +11721,21 @@ def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator
 _py_normal_float = lib.py_normal_float
 
 
-def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Normal numbers of mean `mean` and standard deviation `std`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return normal_float(mean, std, *sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad)
+            return normal_float(mean, std, *sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_normal_float(mean, std, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "normal_float", "Float Float Shape Generator OptDType", mean, std, size, generator, dtype)
+        else:
+            t = _py_normal_float(mean, std, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("normal_float", e, "Float Float Shape Generator OptDType", mean=mean, std=std, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
@@ -11011,14 +11748,17 @@ def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int]
 _py_normal_tensors = lib.py_normal_tensors
 
 
-def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None) -> Tensor:
+def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
     first one that is no plain number. No gradient flows.
     """
     try:
         mean = operand(mean)
         std = operand(std)
-        t = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "normal_tensors", "Operand Operand Generator", mean, std, generator)
+        else:
+            t = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("normal_tensors", e, "Operand Operand Generator", mean=mean, std=std, generator=generator) from None
     if t is None:
@@ -11034,23 +11774,27 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     `[*, num_samples]` of int64.
     """
     try:
-        t = _py_multinomial(input._h, num_samples if num_samples.__class__ is int else int_(num_samples), replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "multinomial", "Tensor Int Bool Generator", input, num_samples, replacement, generator)
+        else:
+            t = _py_multinomial(input._h, num_samples if num_samples.__class__ is int else int_(num_samples), replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "multinomial", input)
     return t
 
 
 _py_native_dropout = lib.py_native_dropout
 
 
-def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = None) -> tuple[Tensor, Tensor]:
+def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = None, out: Any = None) -> tuple[Tensor, Tensor]:
     """`input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1."""
     try:
-        t = _py_native_dropout(input._h, p, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "native_dropout", "Tensor Float Generator", input, p, generator)
+        else:
+            t = _py_native_dropout(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
     if t is None:
@@ -11215,10 +11959,13 @@ def rrelu_(input: Tensor, lower: float = 0.125, upper: float = 0.333333333333333
 _py_rrelu_slopes = lib.py_rrelu_slopes
 
 
-def rrelu_slopes(input: Tensor, lower: float, upper: float, *, generator: Generator_ | None = None) -> Tensor:
+def rrelu_slopes(input: Tensor, lower: float, upper: float, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1."""
     try:
-        t = _py_rrelu_slopes(input._h, lower, upper, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "rrelu_slopes", "Tensor Float Float Generator", input, lower, upper, generator)
+        else:
+            t = _py_rrelu_slopes(input._h, lower, upper, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rrelu_slopes", e, "Tensor Float Float Generator", input=input, lower=lower, upper=upper, generator=generator) from None
     if t is None:
@@ -11576,13 +12323,14 @@ _py_complex = lib.py_complex
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex numbers with these real and imaginary parts, both float32 or both float64."""
     try:
-        t = _py_complex(real._h, imag._h)
+        if out is not None:
+            t = write_into(out, "complex", "Tensor Tensor", real, imag)
+        else:
+            t = _py_complex(real._h, imag._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("complex", e, "Tensor Tensor", real=real, imag=imag) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "complex", real, imag)
     return t
 
 
@@ -11592,13 +12340,14 @@ _py_polar = lib.py_polar
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`."""
     try:
-        t = _py_polar(abs._h, angle._h)
+        if out is not None:
+            t = write_into(out, "polar", "Tensor Tensor", abs, angle)
+        else:
+            t = _py_polar(abs._h, angle._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("polar", e, "Tensor Tensor", abs=abs, angle=angle) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "polar", abs, angle)
     return t
 
 
@@ -11672,13 +12421,14 @@ _py_conj_physical = lib.py_conj_physical
 def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex conjugate, as a new tensor."""
     try:
-        t = _py_conj_physical(input._h)
+        if out is not None:
+            t = write_into(out, "conj_physical", "Tensor", input)
+        else:
+            t = _py_conj_physical(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conj_physical", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "conj_physical", input)
     return t
 
 
@@ -11750,13 +12500,14 @@ _py_angle = lib.py_angle
 def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The angle of a complex number in radians from -pi to pi: pi for negative numbers, 0 for others, NaN for NaN."""
     try:
-        t = _py_angle(input._h)
+        if out is not None:
+            t = write_into(out, "angle", "Tensor", input)
+        else:
+            t = _py_angle(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("angle", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "angle", input)
     return t
 
 
@@ -11766,13 +12517,14 @@ _py_sgn = lib.py_sgn
 def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input / |input|`, 0 for 0: of real numbers the sign."""
     try:
-        t = _py_sgn(input._h)
+        if out is not None:
+            t = write_into(out, "sgn", "Tensor", input)
+        else:
+            t = _py_sgn(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sgn", e, "Tensor", input=input) from None
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "sgn", input)
     return t
 
 

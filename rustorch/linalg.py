@@ -12,7 +12,7 @@ from . import _ops
 from ._arguments import flags, into, named_result, several, whole
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
-from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError
+from .errors import DTypeError, InvalidArgumentError, ShapeMismatchError
 
 __all__ = [
     "cholesky",
@@ -77,12 +77,12 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
 
 def inv(A: Tensor, *, out: Any = None) -> Tensor:
     """Inverses of square matrices; singular ones are an error."""
-    return _out(_ops.inverse(A), out)
+    return _ops.inverse(A, out=out)
 
 
 def det(A: Tensor, *, out: Any = None) -> Tensor:
     """Determinants of square matrices."""
-    return _out(_ops.det(A), out)
+    return _ops.det(A, out=out)
 
 
 def slogdet(A: Tensor) -> Any:
@@ -92,7 +92,7 @@ def slogdet(A: Tensor) -> Any:
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
     """`A = L @ L.T` of symmetric positive definite matrices."""
-    return _out(_ops.cholesky(A, upper), out)
+    return _ops.cholesky(A, upper, out=out)
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:
@@ -110,7 +110,7 @@ def solve_triangular(
     out: Any = None,
 ) -> Tensor:
     """X with `A @ X = B` for triangular A."""
-    return _out(_ops.linalg_solve_triangular(A, B, upper, left, unitriangular), out)
+    return _ops.linalg_solve_triangular(A, B, upper, left, unitriangular, out=out)
 
 
 def _tolerance(v: Any) -> Tensor | None:
@@ -123,7 +123,7 @@ def pinv(
     """The Moore-Penrose inverse. Singular values of at most `max(atol, rtol * the largest)` count as zero (numbers, or
     tensors with one for each matrix; `rcond` is `rtol`); of `hermitian` matrices the lower triangle is read.
     """
-    return _out(_ops.linalg_pinv(A, _tolerance(atol), _tolerance(rcond if rtol is None else rtol), hermitian), out)
+    return _ops.linalg_pinv(A, _tolerance(atol), _tolerance(rcond if rtol is None else rtol), hermitian, out=out)
 
 
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
@@ -157,31 +157,31 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
 
 def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
     """`A` to the power `n`; negative powers invert."""
-    return _out(_ops.matrix_power(A, n), out)
+    return _ops.matrix_power(A, n, out=out)
 
 
 def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     """The product of two or more matrices in the cheapest order (the ends may be vectors)."""
     if isinstance(tensors, Tensor):
         raise DTypeError("multi_dot(): argument 'tensors' must be a sequence of Tensors, not a Tensor")
-    return _out(_ops.multi_dot(several(tensors)), out)
+    return _ops.multi_dot(several(tensors), out=out)
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """See `rustorch.matmul`."""
-    return _out(_ops.matmul(input, other), out)
+    return _ops.matmul(input, other, out=out)
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Dot products along `dim`."""
     if x.dtype != y.dtype or not (x.is_floating_point() or x.is_complex()):
         raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
-    return _out(_ops.sum(_ops.conj(x) * y, whole("vecdot", "dim", dim)), out)
+    return _ops.sum(_ops.conj(x) * y, whole("vecdot", "dim", dim), out=out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Cross products along a dimension of size 3."""
-    return _out(_ops.cross(input, other, whole("cross", "dim", dim)), out)
+    return _ops.cross(input, other, whole("cross", "dim", dim), out=out)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -193,7 +193,7 @@ def vector_norm(
     x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
     """The `ord`-norm of the elements over `dim` (all by default)."""
-    return _out(_ops.vector_norm(x, ord, dim, keepdim, dtype), out)
+    return _ops.vector_norm(x, ord, dim, keepdim, dtype, out=out)
 
 
 def matrix_norm(
@@ -207,35 +207,8 @@ def matrix_norm(
 ) -> Tensor:
     """Norms of matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
     flags("matrix_norm", keepdim=keepdim)
-    if len(dim) != 2:
-        raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
-    a = A if dtype is None else A.to(dtype=dtype)
-    if not (a.is_floating_point() or a.is_complex()):
-        raise DTypeError(f"matrix_norm: expected a floating point tensor, got {a.dtype}")
-    if a.dim() < 2:
-        raise ShapeMismatchError(f"matrix_norm: expected at least two dimensions, got shape {list(a.shape)}")
-    if not all(-a.dim() <= d < a.dim() for d in dim) or dim[0] % a.dim() == dim[1] % a.dim():
-        raise IndexOutOfRangeError(
-            f"matrix_norm: dim must hold two different dimensions of {a.dim()}, got {tuple(dim)}"
-        )
-    if ord == "fro":
-        return _out(_ops.vector_norm(a, 2, dim, keepdim), out)
-    rows, columns = (d % a.ndim for d in dim)
-    if ord in ("nuc", 2, -2):
-        s = svdvals(a.movedim((rows, columns), (-2, -1)))
-        r = s.sum(-1) if ord == "nuc" else s.amax(-1) if ord == 2 else s.amin(-1)
-        if keepdim:
-            for d in sorted((rows, columns)):
-                r = r.unsqueeze(d)
-        return _out(r, out)
-    if abs(ord) not in (1, float("inf")):
-        raise InvalidArgumentError(f"matrix_norm: ord {ord!r} is not known")
-    over, along = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    sums = a.abs().sum(over, True)
-    r = sums.amax(along, True) if ord > 0 else sums.amin(along, True)
-    if not keepdim:
-        r = r.squeeze((rows, columns))
-    return _out(r, out)
+    ord, word = (None, ord) if isinstance(ord, str) else (ord, None)
+    return _out(_ops.linalg_matrix_norm(A, ord, dim, keepdim, dtype, word or "fro"), out)
 
 
 def norm(

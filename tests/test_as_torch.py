@@ -112,7 +112,7 @@ for call in (lambda: torch.distributed.all_reduce(torch.ones(1)), lambda: torch.
         "torch.classic is not built in rustorch | torch.classic",
         "torch.fx.passes is not built in rustorch | torch.fx.passes",
         "torch.xyz is not built in rustorch",
-        "cannot import name 'xyz' from 'torch' (" + str(ROOT / "rustorch" / "__init__.py") + ")",
+        f"cannot import name 'xyz' from 'torch' ({rt.__file__})",
         "distributed.all_reduce",
         "fx.symbolic_trace",
         "jit.load",

@@ -99,6 +99,8 @@ LONG = {
     "unique": "line.unique(return_inverse=True)",
     "unique neighbours": "rt.unique_consecutive(line)",
     "distinct rows": "rows.unique(dim=0)",
+    "random numbers": "rt.randn(len(line))",
+    "a permutation": "rt.randperm(len(line))",
     "saving": "rt.save({'line': line}, path)",
     "loading": "rt.load(path)",
     "custom function": "Work.apply(a.requires_grad_()).sum().backward()",
@@ -106,7 +108,7 @@ LONG = {
 
 
 QUICK = ["matmul", "conv2d", "elementwise", "sort", "batched svd", "backward", "optimizer", "median", "cumsum"]
-QUICK += ["unique", "saving"]
+QUICK += ["unique", "random numbers", "saving"]
 
 
 @pytest.mark.parametrize("what", LONG if SOAK else QUICK)
@@ -166,6 +168,37 @@ def test_long_calls_end(what: str, threads: int) -> None:
     print(worst)
     """
     assert float(run(code, 10 if SOAK else 2)) < (0.2 if SOAK else 1.0)
+
+
+def test_handlers_within_a_draw() -> None:
+    """A handler of signals that runs while a tensor is filled may seed that generator, which counts from the next draw,
+    and draw from another one; from that one itself it may not."""
+    code = """
+    own, seen = rt.Generator(), []
+
+    def handler(*_):
+        seen.append(rt.rand(2, generator=own).tolist())
+        try:
+            rt.rand(2)
+        except ValueError as e:
+            seen.append(str(e))
+        before = rt.initial_seed()
+        rt.manual_seed(7)
+        seen.append((before, rt.initial_seed()))
+
+    signal.signal(signal.SIGPROF, handler)
+    rt.manual_seed(3)
+    expected = rt.rand(40_000_000)
+    rt.manual_seed(3)
+    signal.setitimer(signal.ITIMER_PROF, 0.02)
+    got = rt.rand(40_000_000)
+    after = rt.rand(3)
+    assert len(seen) == 3 and seen[0] == rt.rand(2, generator=rt.Generator()).tolist(), seen
+    assert "rand: this thread is drawing" in seen[1] and seen[2] == (3, 7), seen
+    assert got.equal(expected)
+    assert after.equal(rt.rand(3, generator=rt.Generator().manual_seed(7)))
+    """
+    run(code)
 
 
 def test_interrupted_saves_leave_nothing() -> None:

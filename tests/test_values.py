@@ -367,6 +367,9 @@ REFERENCE.update(
     std_mean=spread(True, True),
     logsumexp=lambda x, dim, keepdim=False: np.logaddexp.reduce(x, axis=axes(dim, x.ndim), keepdims=keepdim),
     vector_norm=norm,
+    linalg_matrix_norm=lambda x, ord=None, dim=(-2, -1), keepdim=False, dtype=None, named="fro": np.linalg.norm(
+        x.astype(dtype or x.dtype), ord or named, dim, keepdim
+    ),
     dist=lambda x, y, p=2: norm(x - y, p),
     euclidean_distances=lambda x, y: norm(x[:, :, None] - y[:, None], 2, -1),
     pdist=lambda x, p=2.0: norm(x[:, None] - x, p, -1)[np.triu_indices(len(x), 1)],
@@ -1101,6 +1104,18 @@ def convolution(n: int) -> Any:
     return values
 
 
+def convolution_by_word(n: int) -> Any:
+    def values(
+        x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: str = "valid", dilation: Any = 1, groups: int = 1
+    ) -> Any:
+        if padding == "same":
+            around = [d * (k - 1) for d, k in zip(several(dilation, n), w.shape[2:])]
+            x = np.pad(x, [(0, 0)] * (x.ndim - n) + [(a // 2, a - a // 2) for a in around])
+        return convolution(n)(x, w, bias, stride, 0, dilation, groups)
+
+    return values
+
+
 def transposed(n: int) -> Any:
     def values(
         x: Any,
@@ -1397,6 +1412,7 @@ def col2im(col: Any, output_size: Any, kernel: Any, dilation: Any = 1, padding: 
 
 REFERENCE.update(
     {f"conv{n}d": convolution(n) for n in (1, 2, 3)},
+    **{f"conv{n}d_padding": convolution_by_word(n) for n in (1, 2, 3)},
     **{f"conv_transpose{n}d": transposed(n) for n in (1, 2, 3)},
     **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2, 3)},
     **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2, 3)},

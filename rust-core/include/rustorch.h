@@ -2075,6 +2075,18 @@ rt_status rt_vector_norm(const struct rt_tensor *input,
                          int32_t dtype,
                          struct rt_tensor **out);
 
+// Norms of the matrices in the two dimensions `dim`. `ord` is 1, -1 (largest, smallest sum of absolute values of a
+// column), inf, -inf (of a row), 2, -2 (largest, smallest singular value); without it `named` says "fro" (the root of the
+// sum of squares) or "nuc" (the sum of the singular values).
+rt_status rt_linalg_matrix_norm(const struct rt_tensor *input,
+                                struct rt_scalar ord,
+                                const int64_t *dim,
+                                size_t dim_len,
+                                bool keepdim,
+                                int32_t dtype,
+                                const char *named,
+                                struct rt_tensor **out);
+
 // The `p`-norm of `input - other`.
 rt_status rt_dist(const struct rt_tensor *input,
                   const struct rt_tensor *other,
@@ -3488,6 +3500,43 @@ rt_status rt_conv3d(const struct rt_tensor *input,
                     size_t dilation_len,
                     int64_t groups,
                     struct rt_tensor **out);
+
+// `conv1d` with `padding` by a word: "valid" for none, "same" for an output of the input's size, which wants `stride` 1;
+// where that is an odd number, there is one more behind than before.
+rt_status rt_conv1d_padding(const struct rt_tensor *input,
+                            const struct rt_tensor *weight,
+                            const struct rt_tensor *bias,
+                            const int64_t *stride,
+                            size_t stride_len,
+                            const char *padding,
+                            const int64_t *dilation,
+                            size_t dilation_len,
+                            int64_t groups,
+                            struct rt_tensor **out);
+
+// `conv2d` with `padding` by a word, as in `conv1d_padding`.
+rt_status rt_conv2d_padding(const struct rt_tensor *input,
+                            const struct rt_tensor *weight,
+                            const struct rt_tensor *bias,
+                            const int64_t *stride,
+                            size_t stride_len,
+                            const char *padding,
+                            const int64_t *dilation,
+                            size_t dilation_len,
+                            int64_t groups,
+                            struct rt_tensor **out);
+
+// `conv3d` with `padding` by a word, as in `conv1d_padding`.
+rt_status rt_conv3d_padding(const struct rt_tensor *input,
+                            const struct rt_tensor *weight,
+                            const struct rt_tensor *bias,
+                            const int64_t *stride,
+                            size_t stride_len,
+                            const char *padding,
+                            const int64_t *dilation,
+                            size_t dilation_len,
+                            int64_t groups,
+                            struct rt_tensor **out);
 
 // Gradient of a convolution of any rank with respect to its input of shape `input_size`.
 rt_status rt_conv_input_grad(const struct rt_tensor *grad,

@@ -2266,6 +2266,13 @@ inline Tensor vector_norm(const Tensor &input, Scalar ord = 2, std::optional<Int
   return Tensor(out_[0]);
 }
 
+/// Norms of the matrices in the two dimensions `dim`. `ord` is 1, -1 (largest, smallest sum of absolute values of a column), inf, -inf (of a row), 2, -2 (largest, smallest singular value); without it `named` says "fro" (the root of the sum of squares) or "nuc" (the sum of the singular values).
+inline Tensor linalg_matrix_norm(const Tensor &input, Scalar ord = Scalar(), Ints dim = Ints{-2, -1}, bool keepdim = false, DType dtype = DType::None, const char *named = "fro") {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_matrix_norm(input.get(), ord.value, dim.data(), dim.size(), keepdim, static_cast<int32_t>(dtype), named, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The `p`-norm of `input - other`.
 inline Tensor dist(const Tensor &input, const Tensor &other, Scalar p = 2) {
   rt_tensor *out_[1] = {};
@@ -3805,6 +3812,27 @@ inline Tensor conv2d(const Tensor &input, const Tensor &weight, const Tensor *bi
 inline Tensor conv3d(const Tensor &input, const Tensor &weight, const Tensor *bias = nullptr, Ints stride = Ints{1}, Ints padding = Ints{0}, Ints dilation = Ints{1}, int64_t groups = 1) {
   rt_tensor *out_[1] = {};
   check(rt_conv3d(input.get(), weight.get(), bias ? bias->get() : nullptr, stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `conv1d` with `padding` by a word: "valid" for none, "same" for an output of the input's size, which wants `stride` 1; where that is an odd number, there is one more behind than before.
+inline Tensor conv1d_padding(const Tensor &input, const Tensor &weight, const Tensor *bias = nullptr, Ints stride = Ints{1}, const char *padding = "valid", Ints dilation = Ints{1}, int64_t groups = 1) {
+  rt_tensor *out_[1] = {};
+  check(rt_conv1d_padding(input.get(), weight.get(), bias ? bias->get() : nullptr, stride.data(), stride.size(), padding, dilation.data(), dilation.size(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `conv2d` with `padding` by a word, as in `conv1d_padding`.
+inline Tensor conv2d_padding(const Tensor &input, const Tensor &weight, const Tensor *bias = nullptr, Ints stride = Ints{1}, const char *padding = "valid", Ints dilation = Ints{1}, int64_t groups = 1) {
+  rt_tensor *out_[1] = {};
+  check(rt_conv2d_padding(input.get(), weight.get(), bias ? bias->get() : nullptr, stride.data(), stride.size(), padding, dilation.data(), dilation.size(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `conv3d` with `padding` by a word, as in `conv1d_padding`.
+inline Tensor conv3d_padding(const Tensor &input, const Tensor &weight, const Tensor *bias = nullptr, Ints stride = Ints{1}, const char *padding = "valid", Ints dilation = Ints{1}, int64_t groups = 1) {
+  rt_tensor *out_[1] = {};
+  check(rt_conv3d_padding(input.get(), weight.get(), bias ? bias->get() : nullptr, stride.data(), stride.size(), padding, dilation.data(), dilation.size(), groups, out_ + 0));
   return Tensor(out_[0]);
 }
 

@@ -16,7 +16,8 @@
 //! Values that go through `ln`, `sin` and the like use the platform's libm in f64 and a fixed polynomial in f32.
 
 use crate::memory::List;
-use std::sync::{Mutex, Once, OnceLock, RwLock};
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, RwLock};
 
 const N: usize = 624;
 const M: usize = 397;
@@ -67,8 +68,28 @@ pub fn default_generator() -> &'static Mutex<Generator> {
 /// Held for reading by whoever has a generator, and for writing by a thread that forks: the child finds all of them free.
 static DRAWING: RwLock<()> = RwLock::new(());
 
-/// Runs `f` on a generator (none: the default one), which nobody else has for that time.
-pub fn with<R>(generator: Option<&GeneratorHandle>, f: impl FnOnce(&mut Generator) -> R) -> R {
+thread_local! {
+    /// The generator that this thread draws from at present, and its seed. Long fills ask the program whether to go on, which may
+    /// then run a handler of signals, in the middle of a draw.
+    static DRAWN: Cell<(*const GeneratorHandle, u64)> = const { Cell::new((std::ptr::null(), 0)) };
+    /// A seed that such a handler wants for that generator.
+    static RESEEDED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Runs `f` on a generator (none: the default one), which nobody else has for that time. None if this thread draws from it
+/// already.
+pub fn with<R>(generator: Option<&GeneratorHandle>, f: impl FnOnce(&mut Generator) -> R) -> Option<R> {
+    struct Held<'a>(MutexGuard<'a, Generator>, (*const GeneratorHandle, u64));
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            DRAWN.set(self.1);
+            if self.1 .0.is_null() {
+                if let Some(seed) = RESEEDED.take() {
+                    self.0.manual_seed(seed);
+                }
+            }
+        }
+    }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         crate::fork::free_in_child!(
@@ -76,14 +97,56 @@ pub fn with<R>(generator: Option<&GeneratorHandle>, f: impl FnOnce(&mut Generato
             DRAWING.write().unwrap_or_else(|e| e.into_inner())
         )
     });
-    let _drawing = DRAWING.read().unwrap_or_else(|e| e.into_inner());
     let generator: &Mutex<Generator> = match generator {
         Some(g) => g,
         None => default_generator(),
     };
+    let outer = DRAWN.get();
+    if std::ptr::eq(outer.0, generator) {
+        return None;
+    }
+    let _drawing = outer.0.is_null().then(|| DRAWING.read().unwrap_or_else(|e| e.into_inner()));
     // A local: a temporary here would outlive `_drawing`.
-    let mut held = generator.lock().unwrap_or_else(|e| e.into_inner());
-    f(&mut held)
+    let mut held = Held(generator.lock().unwrap_or_else(|e| e.into_inner()), outer);
+    DRAWN.set((generator, held.0.seed));
+    Some(f(&mut held.0))
+}
+
+/// [`Generator::manual_seed`]; of a generator that this thread draws from, as soon as it has.
+pub fn manual_seed(generator: Option<&GeneratorHandle>, seed: u64) {
+    if with(generator, |g| g.manual_seed(seed)).is_none() {
+        RESEEDED.set(Some(seed));
+    }
+}
+
+/// [`Generator::seed`]; of a generator that this thread draws from, as soon as it has.
+pub fn seed(generator: Option<&GeneratorHandle>) -> u64 {
+    let seed = fresh_seed();
+    manual_seed(generator, seed);
+    seed
+}
+
+/// [`Generator::initial_seed`].
+pub fn initial_seed(generator: Option<&GeneratorHandle>) -> u64 {
+    with(generator, |g| g.initial_seed()).unwrap_or_else(|| RESEEDED.get().unwrap_or(DRAWN.get().1))
+}
+
+/// 53 random bits (exact in an f64).
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library's per-process hash keys come from the operating system's entropy.
+    std::collections::hash_map::RandomState::new().build_hasher().finish() & MASK53
+}
+
+/// New words. After every some million of them the program is asked whether to go on: then the generator is as between two draws.
+fn renew(state: &mut [u32; N]) {
+    thread_local!(static TIMES: Cell<u32> = const { Cell::new(0) });
+    TIMES.set(TIMES.get().wrapping_add(1));
+    if TIMES.get() % 4096 == 0 {
+        crate::parallel::poll();
+    }
+    // SAFETY: the kernels here are safe code; `simd_fn!` only adds CPU features that were detected.
+    unsafe { twist(state) };
 }
 
 // Seeds and states
@@ -109,11 +172,9 @@ impl Generator {
         self.seed
     }
 
-    /// Restarts from a fresh seed of 53 random bits (exact in an f64) and returns it.
+    /// Restarts from a seed that nobody can foresee, and returns it.
     pub fn seed(&mut self) -> u64 {
-        use std::hash::{BuildHasher, Hasher};
-        // The standard library's per-process hash keys come from the operating system's entropy.
-        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish() & MASK53;
+        let seed = fresh_seed();
         self.manual_seed(seed);
         seed
     }
@@ -181,8 +242,7 @@ impl Generator {
     pub fn fill_u32(&mut self, mut out: &mut [u32]) {
         while !out.is_empty() {
             if self.left == 1 {
-                // SAFETY: the kernels here are safe code; `simd_fn!` only adds CPU features that were detected.
-                unsafe { twist(&mut self.state) };
+                renew(&mut self.state);
                 (self.left, self.next) = (N as u32 + 1, 0);
             }
             let start = self.next as usize;

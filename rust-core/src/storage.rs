@@ -112,6 +112,16 @@ impl Storage {
         self.nbytes
     }
 
+    /// True if both are one, or lie over the same foreign memory.
+    #[inline(always)]
+    pub fn meets(&self, other: &Storage) -> bool {
+        let range = |s: &Storage| (s.ptr() as usize, s.ptr() as usize + s.nbytes);
+        std::ptr::eq(self, other) || {
+            let ((a, b), (c, d)) = (range(self), range(other));
+            a < d && c < b && !self.is_meta() && !other.is_meta()
+        }
+    }
+
     /// Goes up with every in-place change.
     #[inline(always)]
     pub fn version(&self) -> u64 {

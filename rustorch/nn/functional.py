@@ -168,7 +168,7 @@ def conv1d(
 ) -> Tensor:
     """input [N, C, L], weight [O, C / groups, k] -> [N, O, (L + 2 padding - dilation (k - 1) - 1) / stride + 1]."""
     if isinstance(padding, str):
-        input, padding = _same_padding("conv1d", input, weight, stride, padding, dilation)
+        return _ops.conv1d_padding(input, weight, bias, stride, padding, dilation, groups)
     return _ops.conv1d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
@@ -183,7 +183,7 @@ def conv2d(
 ) -> Tensor:
     """input [N, C, H, W], weight [O, C / groups, kh, kw] -> [N, O, H', W']; `padding` may be "same" or "valid"."""
     if isinstance(padding, str):
-        input, padding = _same_padding("conv2d", input, weight, stride, padding, dilation)
+        return _ops.conv2d_padding(input, weight, bias, stride, padding, dilation, groups)
     return _ops.conv2d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
@@ -198,34 +198,15 @@ def conv3d(
 ) -> Tensor:
     """input [N, C, D, H, W], weight [O, C / groups, kd, kh, kw] -> [N, O, D', H', W']."""
     if isinstance(padding, str):
-        input, padding = _same_padding("conv3d", input, weight, stride, padding, dilation)
+        return _ops.conv3d_padding(input, weight, bias, stride, padding, dilation, groups)
     return _ops.conv3d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
-
-
-def _same_padding(
-    name: str, input: Tensor, weight: Tensor, stride: Ints, padding: str, dilation: Ints
-) -> tuple[Tensor, Ints]:
-    """The (perhaps padded) input and the numbers that "same" or "valid" stand for."""
-    if padding not in ("same", "valid"):
-        raise ValueError(f"{name}: padding must be 'same', 'valid' or ints, got '{padding}'")
-    if padding == "valid":
-        return input, 0
-    n = weight.dim() - 2
-    if any(s != 1 for s in _tuple(stride, n)):
-        raise RuntimeError(f"{name}: padding='same' is not supported for strided convolutions")
-    around = [d * (k - 1) for d, k in zip(_tuple(dilation, n), weight.shape[2:])]
-    if any(a % 2 for a in around):  # the op pads both sides alike: pad here, the odd one behind
-        return pad(input, [side for a in reversed(around) for side in (a // 2, a - a // 2)]), 0
-    return input, [a // 2 for a in around]
 
 
 def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
     """Sliding patches as columns: input [N, C, H, W] -> [N, C * kh * kw, number of patches]."""
     if 0 in input.shape[-3:]:
         raise RuntimeError(f"unfold: only the batch may be empty, got input of shape {list(input.shape)}")
-    x = input.unsqueeze(0) if input.dim() == 3 else input
-    cols = _ops.im2col(x, kernel_size, dilation=dilation, padding=padding, stride=stride)
-    return cols.squeeze(0) if input.dim() == 3 else cols
+    return _ops.im2col(input, kernel_size, dilation=dilation, padding=padding, stride=stride)
 
 
 def fold(
@@ -237,9 +218,7 @@ def fold(
     stride: Ints = 1,
 ) -> Tensor:
     """Sum of patches, the transpose of `unfold`: input [N, C * kh * kw, patches] -> [N, C, *output_size]."""
-    x = input.unsqueeze(0) if input.dim() == 2 else input
-    out = _ops.col2im(x, output_size, kernel_size, dilation=dilation, padding=padding, stride=stride)
-    return out.squeeze(0) if input.dim() == 2 else out
+    return _ops.col2im(input, output_size, kernel_size, dilation=dilation, padding=padding, stride=stride)
 
 
 # ---- pooling ----------------------------------------------------------------------------------------------------

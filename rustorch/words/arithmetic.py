@@ -62,10 +62,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
     if _is_tensor(min) or _is_tensor(max):
         low = None if min is None else operand(min)
         high = None if max is None else operand(max)
-        r = _ops.clamp_tensor(input, low, high)
-    else:
-        r = _ops.clamp(input, min, max)
-    return r if out is None else into(out, r)
+        return _ops.clamp_tensor(input, low, high, out=out)
+    return _ops.clamp(input, min, max, out=out)
 
 
 def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
@@ -113,8 +111,7 @@ clip_ = clamp_
 
 def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
     """The `n`-th derivative of digamma."""
-    r = _ops.polygamma(n, input)
-    return r if out is None else into(out, r)
+    return _ops.polygamma(n, input, out=out)
 
 
 def _polygamma_method(input: Tensor, n: int) -> Tensor:
@@ -160,8 +157,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     if not isinstance(dims, (list, tuple)) or len(dims) != 2 or any(isinstance(d, int) for d in dims):
         raise DTypeError(f"tensordot(): argument 'dims' must be an int or two sequences of ints, not {dims!r}")
     da, db = (tuple(d) for d in dims)
-    r = _ops.tensordot(a, b, da, db)
-    return r if out is None else into(out, r)
+    return _ops.tensordot(a, b, da, db, out=out)
 
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:

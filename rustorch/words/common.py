@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from functools import wraps
 
-from .._arguments import check_into, into, named_result
-from ..errors import DTypeError, InvalidArgumentError
+from .._arguments import named_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from .._tensor import Tensor
 
 
 return_max = named_result("max")
@@ -72,17 +69,3 @@ class _NotGiven:
 
 
 _MISSING: Any = _NotGiven()
-
-
-def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
-    if out is None:
-        return make(*result)
-    op = make.__name__
-    if len(out) != len(result):
-        raise InvalidArgumentError(f"{op}: wanted {len(result)} tensors as out, got {len(out)}")
-    # Both or none: what is refused is refused before the first is written to.
-    for o, r in zip(out, result):
-        if o.dtype != r.dtype and not r.is_floating_point() and o is out[-1]:
-            raise DTypeError(f"{op}: expected out for indices of dtype {r.dtype}, got {o.dtype}")
-        check_into(o, r, op, input)
-    return make(*(into(o, r, op, input) for o, r in zip(out, result)))

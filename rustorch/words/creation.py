@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 
 from .. import _device, _ops
-from .._arguments import created, into, shape_
+from .._arguments import created, shape_
 from .._tensor import Size, Tensor, make
 from ..dtypes import get_default_dtype
 from ..errors import DTypeError
@@ -116,8 +116,9 @@ def arange(
     if len(args) > 3 or start is None or end is None or end is _MISSING or step is None:
         raise DTypeError("arange(): wanted (end), (start, end) or (start, end, step), all of them numbers")
     start, step = 0 if start is _MISSING else start, 1 if step is _MISSING else step
-    r = _ops.arange(start, end, step, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad)
-    return r if out is None else into(out, r)
+    return _ops.arange(
+        start, end, step, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad, out=out
+    )
 
 
 def _spaced(name: str) -> Callable[..., Tensor]:
@@ -144,8 +145,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
     if end is None:
         start, end = 0, start
     out = options.pop("out", None)
-    r = _ops.range(start, end, step, dtype=_made_as(dtype, out), **options)
-    return r if out is None else into(out, r)
+    return _ops.range(start, end, step, dtype=_made_as(dtype, out), **options, out=out)
 
 
 def full(
@@ -162,8 +162,7 @@ def full(
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
         dtype = fill_value.dtype if dtype is None else dtype
-    r = _ops.full(size, fill_value, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad)
-    return r if out is None else into(out, r)
+    return _ops.full(size, fill_value, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad, out=out)
 
 
 def empty_strided(

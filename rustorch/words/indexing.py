@@ -36,8 +36,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
     """`input` where `condition` holds, else `other`; with the condition alone, the indices where it holds."""
     if input is None and other is None:
         return _ops.nonzero_list(condition)
-    r = _ops.where(condition, input, other)
-    return r if out is None else into(out, r)
+    return _ops.where(condition, input, other, out=out)
 
 
 def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
@@ -50,8 +49,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
         flags("nonzero", as_tuple=as_tuple)
     if as_tuple:
         return _ops.nonzero_list(input)
-    r = _ops.nonzero(input)
-    return r if out is None else into(out, r)
+    return _ops.nonzero(input, out=out)
 
 
 # PyTorch's words for reductions in `scatter`, and in `scatter_reduce`.
@@ -80,8 +78,11 @@ def _scatter(name: str) -> Callable[..., Tensor]:
             options, op = (_SCATTERED[reduce],), f"{op.rstrip('_')}_reduce"
         if name != stem and not op.endswith("_"):
             op += "_"
-        r = getattr(_ops, op)(input, dim, index, source, *options)
-        return r if out is None else into(out, r)
+        if op == "scatter_value_reduce":  # of several ops
+            r = _ops.scatter_value_reduce(input, dim, index, source, *options)
+            return r if out is None else into(out, r, stem, input, index)
+        written = {} if out is None else {"out": out}
+        return getattr(_ops, op)(input, dim, index, source, *options, **written)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = "Puts `src` (a tensor or a number) at the places that `index` names along `dim`."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import into, whole
+from .._arguments import whole
 from ..errors import DTypeError, InvalidArgumentError
 from .common import _is_tensor
 from .creation import _made_as
@@ -28,8 +28,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     if p is None:
         return _ops.bernoulli(input, generator=generator, out=out)
     op = _ops.bernoulli_tensor if _is_tensor(p) else _ops.bernoulli_p
-    r = op(input, p, generator=generator)
-    return r if out is None else into(out, r)
+    return op(input, p, generator=generator, out=out)
 
 
 def random_(input: Tensor, *limits: Any, generator: Any = None, **named: Any) -> Tensor:
@@ -82,10 +81,8 @@ def normal(
             raise InvalidArgumentError("normal(): size is wanted when mean and std are numbers")
         size = tuple(out.shape) if size is None else size
         options = {"dtype": _made_as(dtype, out), "device": device, "requires_grad": requires_grad}
-        r = _ops.normal_float(float(mean), float(std), size=size, generator=generator, **options)
-        return r if out is None else into(out, r)
-    r = _ops.normal_tensors(mean, std, generator=generator)
-    return r if out is None else into(out, r)
+        return _ops.normal_float(float(mean), float(std), size=size, generator=generator, **options, out=out)
+    return _ops.normal_tensors(mean, std, generator=generator, out=out)
 
 
 def randint(
@@ -118,8 +115,9 @@ def randint(
         raise DTypeError("randint(): wanted randint(high, size) or randint(low, high, size)")
     made = _made_as(dtype, out)
     low, high = 0 if low is None else whole("randint", "low", low), whole("randint", "high", high)
-    r = _ops.randint(low, high, size, generator=generator, dtype=made, device=device, requires_grad=requires_grad)
-    return r if out is None else into(out, r)
+    return _ops.randint(
+        low, high, size, generator=generator, dtype=made, device=device, requires_grad=requires_grad, out=out
+    )
 
 
 def randint_like(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import flags, into, refused, whole
+from .._arguments import flags, refused, whole
 from ..dtypes import from_python
-from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
+from ..errors import DTypeError, ShapeMismatchError
 from .common import (
     _MISSING,
     _is_tensor,
     _none_for_all,
     _numpy_names,
-    _pair,
     return_aminmax,
     return_cummax,
     return_cummin,
@@ -38,9 +37,8 @@ def _extreme(name: str, make: Any) -> Any:
         if other is not None:
             return getattr(_ops, f"{name}imum")(input, other, out=out)
         if dim is _MISSING:
-            r = getattr(_ops, f"{name}_all")(input)
-            return r if out is None else into(out, r)
-        return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out, input)
+            return getattr(_ops, f"{name}_all")(input, out=out)
+        return make(*getattr(_ops, f"{name}_dim")(input, dim, keepdim, out=out))
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = (
@@ -60,9 +58,8 @@ min = _numpy_names(_extreme("min", return_min))
 def median(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
     if dim is _MISSING:
-        r = _ops.median_all(input)
-        return r if out is None else into(out, r)
-    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
+        return _ops.median_all(input, out=out)
+    return return_median(*_ops.median_dim(input, dim, keepdim, out=out))
 
 
 @_numpy_names
@@ -74,15 +71,13 @@ def prod(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, dtype: Any =
 
 
 def _named_pair(name: str, make: Any) -> Any:
-    op = getattr(_ops, name, None)
+    op = getattr(_ops, name)
 
     def f(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if op is None:
-            raise UnsupportedError(f"{name}: not built")
-        return _pair(op(input, *args, **kwargs), make, out, input)
+        return make(*op(input, *args, out=out, **kwargs))
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = op.__doc__ if op is not None else name
+    f.__doc__ = op.__doc__
     return f
 
 
@@ -100,7 +95,7 @@ def sort(
     """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
     if stable is not None:
         flags("sort", stable=stable)
-    return _pair(_ops.sort(input, dim, descending, True), return_sort, out, input)
+    return return_sort(*_ops.sort(input, dim, descending, True, out=out))
 
 
 @_numpy_names
@@ -134,8 +129,7 @@ def _spread(name: str) -> Any:
             flags(name, unbiased=unbiased)
         if correction is None:
             correction = 1 if unbiased is None or unbiased else 0
-        r = getattr(_ops, name)(input, dim, correction, keepdim)
-        return r if out is None else into(out, r)
+        return getattr(_ops, name)(input, dim, correction, keepdim, out=out)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = (
@@ -164,8 +158,7 @@ def norm(
         return matrix_norm(
             input, "nuc", tuple(range(input.ndim)) if dim is None else dim, keepdim, dtype=dtype, out=out
         )
-    r = _ops.vector_norm(input, float(p), dim, keepdim, dtype)
-    return r if out is None else into(out, r)
+    return _ops.vector_norm(input, float(p), dim, keepdim, dtype, out=out)
 
 
 def _cumulative(name: str) -> Any:
@@ -228,12 +221,10 @@ trapz = trapezoid
 @_numpy_names
 def argmax(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Index of the greatest element, of all or over `dim`."""
-    r = _ops.argmax(input, dim, keepdim)
-    return r if out is None else into(out, r)
+    return _ops.argmax(input, dim, keepdim, out=out)
 
 
 @_numpy_names
 def argmin(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Index of the least element, of all or over `dim`."""
-    r = _ops.argmin(input, dim, keepdim)
-    return r if out is None else into(out, r)
+    return _ops.argmin(input, dim, keepdim, out=out)

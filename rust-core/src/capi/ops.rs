@@ -4743,6 +4743,27 @@ pub unsafe extern "C-unwind" fn rt_vector_norm(
     })
 }
 
+/// Norms of the matrices in the two dimensions `dim`. `ord` is 1, -1 (largest, smallest sum of absolute values of a
+/// column), inf, -inf (of a row), 2, -2 (largest, smallest singular value); without it `named` says "fro" (the root of the
+/// sum of squares) or "nuc" (the sum of the singular values).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_matrix_norm(
+    input: *const rt_tensor,
+    ord: rt_scalar,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    named: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::linalg_matrix_norm, &handles, &[]);
+        call_one(&table::reduce::defs::linalg_matrix_norm, ins, &[a_opt_scalar(ord)?, a_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?, a_str(named)?], out)
+    })
+}
+
 /// The `p`-norm of `input - other`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_dist(
@@ -8235,6 +8256,70 @@ pub unsafe extern "C-unwind" fn rt_conv3d(
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
         let ins = inputs(&table::conv::defs::conv3d, &handles, &[]);
         call_one(&table::conv::defs::conv3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// `conv1d` with `padding` by a word: "valid" for none, "same" for an output of the input's size, which wants `stride` 1;
+/// where that is an odd number, there is one more behind than before.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conv1d_padding(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const c_char,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv1d_padding, &handles, &[]);
+        call_one(&table::conv::defs::conv1d_padding, ins, &[a_ints(stride, stride_len)?, a_str(padding)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// `conv2d` with `padding` by a word, as in `conv1d_padding`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conv2d_padding(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const c_char,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv2d_padding, &handles, &[]);
+        call_one(&table::conv::defs::conv2d_padding, ins, &[a_ints(stride, stride_len)?, a_str(padding)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// `conv3d` with `padding` by a word, as in `conv1d_padding`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conv3d_padding(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const c_char,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv3d_padding, &handles, &[]);
+        call_one(&table::conv::defs::conv3d_padding, ins, &[a_ints(stride, stride_len)?, a_str(padding)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::random::Generator;
 use std::sync::Mutex;
 
-unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -> R {
-    crate::random::with(generator(g), f)
+unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -> Result<R> {
+    crate::random::with(generator(g), f).ok_or_else(|| err!(Value, "this thread is drawing from the generator"))
 }
 
 /// A generator at the start of the stream of `seed`.
@@ -27,17 +27,17 @@ pub unsafe extern "C-unwind" fn rt_generator_free(generator: *mut rt_generator) 
 /// Starts the stream of `seed`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_manual_seed(generator: *mut rt_generator, seed: u64) {
-    with(generator, |g| g.manual_seed(seed));
+    crate::random::manual_seed(self::generator(generator), seed);
 }
 /// Starts a stream from a seed that nobody can foresee; returns the seed.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_seed(generator: *mut rt_generator) -> u64 {
-    with(generator, |g| g.seed())
+    crate::random::seed(self::generator(generator))
 }
 /// The seed of the present stream.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_initial_seed(generator: *const rt_generator) -> u64 {
-    with(generator, |g| g.initial_seed())
+    crate::random::initial_seed(self::generator(generator))
 }
 /// Size of a generator's state in bytes.
 pub const RT_GENERATOR_STATE_BYTES: usize = 5056;
@@ -50,7 +50,7 @@ pub unsafe extern "C-unwind" fn rt_generator_get_state(
 ) -> rt_status {
     guard(|| {
         need_out(data)?;
-        let state = with(generator, |g| g.get_state());
+        let state = with(generator, |g| g.get_state())?;
         if nbytes < state.len() {
             bail!(Value, "get_state: {} bytes are wanted, there is room for {nbytes}", state.len());
         }
@@ -69,7 +69,7 @@ pub unsafe extern "C-unwind" fn rt_generator_set_state(
         if data.is_null() {
             bail!(Null, "set_state: data is NULL");
         }
-        with(generator, |g| g.set_state(std::slice::from_raw_parts(data, nbytes)))
+        with(generator, |g| g.set_state(std::slice::from_raw_parts(data, nbytes)))?
             .map_err(|e| err!(Value, "set_state: {e}"))
     })
 }

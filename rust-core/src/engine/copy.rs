@@ -13,7 +13,7 @@ pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     if src.shares_storage(dst) && from == *dst.layout() && src.dtype() == dst.dtype() {
         return Ok(()); // the same elements
     }
-    if src.shares_storage(dst) {
+    if src.shares_memory(dst) {
         // Overlapping but different: go through a block aside.
         let aside = contiguous_unlocked(src, src.dtype(), true)?;
         return copy_into(dst, &aside);

@@ -136,7 +136,9 @@ fn common_shape(ins: &[&Tensor]) -> Result<Dims> {
 
 /// True if writing `out` elementwise could change elements of `t` before they are read.
 fn clashes(t: &Tensor, out: &Tensor) -> bool {
-    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && meet(t, out)
+    t.shares_memory(out)
+        && (t.layout() != out.layout() || t.dtype() != out.dtype() || t.base_ptr() != out.base_ptr())
+        && meet(t, out)
 }
 
 /// `$body` with `$ins`, an array of as many operands as there are.

@@ -7,10 +7,10 @@ use crate::tensor::Tensor;
 /// True if elements of both lie at one place.
 pub(crate) fn meet(a: &Tensor, b: &Tensor) -> bool {
     let range = |t: &Tensor| {
-        let start = t.layout().offset() * t.dtype().size();
+        let start = t.base_ptr() as usize + t.layout().offset() * t.dtype().size();
         (start, start + t.layout().span() * t.dtype().size())
     };
-    a.shares_storage(b) && {
+    a.shares_memory(b) && {
         let (r, s) = (range(a), range(b));
         r.0 < s.1 && s.0 < r.1
     }

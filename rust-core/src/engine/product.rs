@@ -186,7 +186,7 @@ pub(crate) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, 
         let k = crate::with_complex!(&Loops::NONE, put |x, y; p| engine::number(p, 1) * x + engine::number(p, 0) * y);
         return run_on(k, [out, &aside], Promote::Common, Params::complex(&[alpha, beta]))?.compute(out);
     }
-    if out.shares_storage(a) || out.shares_storage(b) {
+    if out.shares_memory(a) || out.shares_memory(b) {
         let aside = contiguous_unlocked(out, dtype, true)?;
         product_into(a, b, &aside, alpha, beta)?;
         return copy_into(out, &aside);

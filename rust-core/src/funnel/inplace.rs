@@ -21,8 +21,8 @@ fn check_overlap(op: &'static OpDef, target: &Tensor, inputs: &[Option<&Tensor>]
     if op.overlap == Overlap::Aside {
         return Ok(());
     }
-    for t in inputs.iter().skip(1).flatten().filter(|t| t.shares_storage(target)) {
-        let full = t.layout() == target.layout() && t.dtype() == target.dtype();
+    for t in inputs.iter().skip(1).flatten().filter(|t| t.shares_memory(target)) {
+        let full = t.layout() == target.layout() && t.dtype() == target.dtype() && t.base_ptr() == target.base_ptr();
         let moves = op.overlap == Overlap::Moves;
         // Where elements of both are mingled in space, the op takes a copy first.
         let blocks = || t.layout().is_dense() && target.layout().is_dense();

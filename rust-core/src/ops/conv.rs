@@ -407,6 +407,42 @@ fn compute_col2im(c: &Call, outs: &[Tensor]) -> Result<()> {
     written_as(&outs[0], col.dtype(), |out| enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col.ptr(), out.ptr()))))
 }
 
+fn eval_conv_padding(c: &Call, spatial: usize) -> Result<Outs> {
+    let (w, bias, stride, dilation, groups) = (c.x(1), c.opt(2), c.ints(0), c.ints(2), c.int(3));
+    if w.ndim() != spatial + 2 {
+        bail!(Shape, "expected a {}D weight, but got weight of size {:?}", spatial + 2, w.shape());
+    }
+    let mut x = c.x(0).clone();
+    let mut padding: SmallVec<[i64; 3]> = SmallVec::from_elem(0, spatial);
+    match c.str(1) {
+        "valid" => {}
+        "same" if stride.iter().any(|&s| s != 1) => bail!(Value, "padding='same' is not supported for strided convolutions"),
+        "same" if dilation.len() != 1 && dilation.len() != spatial => {
+            bail!(Shape, "dilation must be one number or one for each of {spatial} dimensions, got {dilation:?}")
+        }
+        "same" => {
+            let around = |i: usize| -> Result<i64> {
+                let d = dilation[if dilation.len() == 1 { 0 } else { i }];
+                (w.shape()[2 + i] as i64 - 1).checked_mul(d).ok_or_else(|| err!(Value, "the window is too wide: dilation {d}"))
+            };
+            let around: SmallVec<[i64; 3]> = (0..spatial).map(around).collect::<Result<_>>()?;
+            if around.iter().all(|a| a % 2 == 0) {
+                padding = around.iter().map(|a| a / 2).collect();
+            } else {
+                // The op pads both sides alike: here, the odd one behind.
+                let sides: SmallVec<[i64; 6]> = around.iter().rev().flat_map(|a| [a / 2, a - a / 2]).collect();
+                x = x.pad(&sides, "constant", None)?;
+            }
+        }
+        other => bail!(Value, "padding must be 'same', 'valid' or ints, got {other:?}"),
+    }
+    one(match spatial {
+        1 => x.conv1d(w, bias, stride, &padding, dilation, groups)?,
+        2 => x.conv2d(w, bias, stride, &padding, dilation, groups)?,
+        _ => x.conv3d(w, bias, stride, &padding, dilation, groups)?,
+    })
+}
+
 ops! {
     /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
     /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
@@ -444,6 +480,44 @@ ops! {
             "r(1, 1, 2, 3, 2), r(2, 1, 2, 2, 1), r(2), 1, (0, 1, 0)",
             "r(1, 2, 2, 3, 2), r(2, 1, 1, 2, 2), None, (1, 2, 1), 0, 1, 2",
         ],
+        takes: Takes::COMPLEX,
+    }
+
+    /// `conv1d` with `padding` by a word: "valid" for none, "same" for an output of the input's size, which wants `stride` 1;
+    /// where that is an odd number, there is one more behind than before.
+    conv1d_padding(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
+        groups: Int = 1
+    ) -> Tensor, Special {
+        body: Composite(|c| eval_conv_padding(c, 1)),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(1, 1, 3), rt.ones(1, 1, 2), None, 2, 'same'", message: "strided" },
+            Refusal { call: "rt.ones(1, 1, 3), rt.ones(1, 1, 2), None, 1, 'full'", message: "padding must be" },
+        ],
+        samples: &["r(1, 2, 4), r(2, 2, 2), r(2), 1, 'same'", "r(1, 2, 4), r(2, 1, 2), r(2), 2, 'valid', 1, 2"],
+        takes: Takes::COMPLEX,
+    }
+
+    /// `conv2d` with `padding` by a word, as in `conv1d_padding`.
+    conv2d_padding(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
+        groups: Int = 1
+    ) -> Tensor, Special {
+        body: Composite(|c| eval_conv_padding(c, 2)),
+        method: false, function: false,
+        samples: &["r(1, 1, 4, 5), r(2, 1, 2, 3), None, 1, 'same', (1, 2)", "r(1, 1, 3, 3), r(1, 1, 3, 3), r(1), 1, 'same'"],
+        takes: Takes::COMPLEX,
+    }
+
+    /// `conv3d` with `padding` by a word, as in `conv1d_padding`.
+    conv3d_padding(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
+        groups: Int = 1
+    ) -> Tensor, Special {
+        body: Composite(|c| eval_conv_padding(c, 3)),
+        method: false, function: false,
+        samples: &["r(2, 3, 2, 4), r(1, 2, 1, 3, 2), r(1), 1, 'same'"],
         takes: Takes::COMPLEX,
     }
 

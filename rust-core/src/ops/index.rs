@@ -254,7 +254,7 @@ impl Plan {
     /// Puts `src`, broadcast to the plan's shape, into `out`: `f` where the sum is wanted, else the last one stays.
     fn put(&self, out: &Tensor, src: &Tensor, alpha: Option<Scalar>) -> Result<()> {
         check_number(src, out.dtype())?;
-        let src = if src.dtype() != out.dtype() || src.shares_storage(out) {
+        let src = if src.dtype() != out.dtype() || src.shares_memory(out) {
             contiguous_unlocked(src, out.dtype(), true)?
         } else {
             src.clone()
@@ -388,8 +388,8 @@ fn compute_index_put(c: &Call, outs: &[Tensor]) -> Result<()> {
 /// `x` with the elements where the mask is true replaced by the only element of `value`; `out` may be `x`.
 fn fill_where(out: &Tensor, x: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()> {
     let shape = out.shape();
-    let value = contiguous_unlocked(value, x.dtype(), value.shares_storage(out))?;
-    let mask = if mask.shares_storage(out) { contiguous_unlocked(mask, DType::Bool, true)? } else { mask.clone() };
+    let value = contiguous_unlocked(value, x.dtype(), value.shares_memory(out))?;
+    let mask = if mask.shares_memory(out) { contiguous_unlocked(mask, DType::Bool, true)? } else { mask.clone() };
     let (from, hit) = (x.layout().broadcast_to(shape)?, mask.layout().broadcast_to(shape)?);
     // SAFETY: all three are seen with one shape; in place the output is `x` itself.
     unsafe {
@@ -597,7 +597,7 @@ fn product<T: Elem>(d: T, s: T) -> T {
 
 /// `t`, or a copy of it if it would change while `out` is written.
 fn apart(t: Tensor, out: &Tensor) -> Result<Tensor> {
-    if t.shares_storage(out) {
+    if t.shares_memory(out) {
         return contiguous_unlocked(&t, t.dtype(), true);
     }
     Ok(t)

@@ -79,7 +79,9 @@ pub fn call_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
 /// What [`call_by_name`] would give, as meta tensors; nothing is computed.
 pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
     let mut metas: SmallVec<[Option<Tensor>; 4]> = memory::room(inputs.len())?;
-    let kinds = find(name).map(|(op, _)| op.tensor_args().map(|a| a.kind));
+    let found = find(name);
+    let inplace = found.is_some_and(|(_, inplace)| inplace);
+    let kinds = found.map(|(op, _)| op.tensor_args().map(|a| a.kind));
     let mut kinds = kinds.into_iter().flatten();
     for t in inputs {
         let operand = kinds.next().is_some_and(|k| k.def().number);
@@ -88,6 +90,12 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
             Some(t) if t.0.wrapped && operand && !metas.is_empty() => Some((*t).clone()),
             t => t.map(|t| t.without_its_elements()).transpose()?,
         });
+        // So that the results say whether they do. An in-place change of a leaf would be refused.
+        if let (Some(t), Some(Some(meta)), false) = (t, metas.last(), inplace) {
+            if t.requires_grad() {
+                meta.set_requires_grad(true)?;
+            }
+        }
     }
     let mut lent: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
     lent.extend(metas.iter().map(|t| t.as_ref()));

@@ -57,10 +57,10 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<()> {
     Ok(())
 }
 
-/// True if no two of the tensors share a storage.
+/// True if no two of the tensors share memory.
 fn apart(tensors: &[Option<&Tensor>; 5]) -> bool {
     let all = || tensors.iter().flatten();
-    all().enumerate().all(|(k, t)| all().skip(k + 1).all(|o| !t.shares_storage(o)))
+    all().enumerate().all(|(k, t)| all().skip(k + 1).all(|o| !t.shares_memory(o)))
 }
 
 /// A parameter and its states are written: no two elements of them may lie at one place.

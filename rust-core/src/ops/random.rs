@@ -293,7 +293,7 @@ fn compute_multinomial(c: &Call, outs: &[Tensor]) -> Result<()> {
     // SAFETY: both are row-major.
     let (n, to) = (w.numel(), unsafe { std::slice::from_raw_parts_mut(out.ptr::<i64>(), out.numel()) });
     c.with_generator(2, |g| unsafe {
-        match x.dtype() {
+        let drawn = match x.dtype() {
             DType::F64 => g.multinomial_f64(std::slice::from_raw_parts(w.ptr(), n), rows, again, to),
             d => {
                 let round = |v: f32| match d {
@@ -303,9 +303,9 @@ fn compute_multinomial(c: &Call, outs: &[Tensor]) -> Result<()> {
                 };
                 g.multinomial_f32(std::slice::from_raw_parts(w.ptr(), n), rows, again, to, round)
             }
-        }
+        };
+        drawn.map_err(fails)
     })
-    .map_err(fails)
 }
 
 fn infer_native_dropout(c: &Call) -> Result<Specs> {
@@ -361,7 +361,7 @@ fn compute_rrelu_slopes(c: &Call, outs: &[Tensor]) -> Result<()> {
         };
         let low = |v: &T| v.to_f64() <= 0.0;
         let mut drawn = List::filled(from.iter().filter(|v| low(v)).count(), 0.0)?;
-        c.with_generator(2, |g| g.uniform_f64(&mut drawn, lower, upper)).map_err(fails)?;
+        c.with_generator(2, |g| g.uniform_f64(&mut drawn, lower, upper).map_err(fails))?;
         let mut next = drawn.iter();
         for (o, v) in to.iter_mut().zip(from) {
             *o = T::from_f64(if low(v) { next.next().copied().unwrap_or(1.0) } else { 1.0 });

@@ -13,7 +13,7 @@ use crate::kernels::complex::{C, c as complex_number, self as numbers};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{Kernels, self};
 use crate::shape::{Dims, around, signed, wrap_dim, wrap_dims};
-use crate::table::{Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
 use crate::table::lang::{Ex, sum_dtype};
 use crate::table::loops::{float_kernel, infer_gradient, reduction};
 use crate::table::rules::{expandable, no_zero, number, picked, prod_of_others, restored, shared, shared_by_all};
@@ -511,6 +511,53 @@ fn prod_lines(c: &Call) -> Result<(Dims, [usize; 3])> {
     Ok((reduced, around(x.shape(), d)))
 }
 
+fn eval_matrix_norm(c: &Call) -> Result<Outs> {
+    let (a, ord, keep) = (c.x(0), c.opt_scalar(0).map(|s| s.f64()), c.bool(2));
+    let a = match c.opt_dtype(3) {
+        Some(d) => a.to_dtype(d)?,
+        None => a.clone(),
+    };
+    if !a.dtype().is_float() && !a.dtype().is_complex() {
+        bail!(DType, "expected a floating point tensor, got {}", a.dtype());
+    }
+    if a.ndim() < 2 {
+        bail!(Shape, "expected a tensor with at least two dimensions, got shape {:?}", a.shape());
+    }
+    let &[rows, columns] = c.ints(1) else {
+        bail!(Shape, "dim must hold two dimensions, got {:?}", c.ints(1));
+    };
+    let (row, column) = (wrap_dim(rows, a.ndim())?, wrap_dim(columns, a.ndim())?);
+    if row == column {
+        bail!(Shape, "dim must hold two different dimensions of {}, got {:?}", a.ndim(), c.ints(1));
+    }
+    let both = [row as i64, column as i64];
+    let singular = |pick: fn(&Tensor) -> Result<Tensor>| -> Result<Tensor> {
+        let mut y = pick(&Tensor::linalg_svdvals(&a.movedim(&both, &[-2, -1])?)?)?;
+        if keep {
+            for d in [row.min(column), row.max(column)] {
+                y = y.unsqueeze(d as i64)?;
+            }
+        }
+        Ok(y)
+    };
+    let sums = |over: usize, along: usize, largest: bool| -> Result<Tensor> {
+        let sums = a.abs()?.sum(Some(&[over as i64]), true, None)?;
+        let along = [along as i64];
+        let y = if largest { sums.amax(&along, true)? } else { sums.amin(&along, true)? };
+        if keep { Ok(y) } else { y.squeeze(Some(&both)) }
+    };
+    one(match (ord, c.str(4)) {
+        (None, "fro") => a.vector_norm(2, Some(&both), keep, None)?,
+        (None, "nuc") => singular(|s| s.sum(Some(&[-1]), false, None))?,
+        (Some(2.0), _) => singular(|s| s.amax(&[-1], false))?,
+        (Some(-2.0), _) => singular(|s| s.amin(&[-1], false))?,
+        (Some(p), _) if p.abs() == 1.0 => sums(row, column, p > 0.0)?,
+        (Some(p), _) if p.is_infinite() => sums(column, row, p > 0.0)?,
+        (Some(p), _) => bail!(Value, "ord must be 1, -1, 2, -2, inf, -inf, \"fro\" or \"nuc\", got {p}"),
+        (None, w) => bail!(Value, "ord must be 1, -1, 2, -2, inf, -inf, \"fro\" or \"nuc\", got {w:?}"),
+    })
+}
+
 ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
@@ -771,6 +818,26 @@ ops! {
         samples: &[
             "r(2, 3)", "r(2, 3), 3, 1", "z(2, 3), 1, (0, 1), True", "r(4), inf", "r(4), -inf", "z(4), 0.5", "z(4), 0",
             "z(3), -1, 0, True, rt.float64",
+        ],
+    }
+
+    /// Norms of the matrices in the two dimensions `dim`. `ord` is 1, -1 (largest, smallest sum of absolute values of a
+    /// column), inf, -inf (of a row), 2, -2 (largest, smallest singular value); without it `named` says "fro" (the root of the
+    /// sum of squares) or "nuc" (the sum of the singular values).
+    linalg_matrix_norm(
+        input: Tensor, ord: OptScalar = None, dim: Ints = [-2, -1], keepdim: Bool = false, dtype: OptDType = None, named: Str = "fro"
+    ) -> Tensor, Real {
+        body: Composite(eval_matrix_norm),
+        takes: Takes::COMPLEX, method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(3)", message: "at least two dimensions" },
+            Refusal { call: "rt.ones(2, 2, dtype=rt.int64)", message: "floating point" },
+            Refusal { call: "rt.ones(2, 2), 3", message: "ord must be" },
+            Refusal { call: "rt.ones(2, 2), None, (0, 0)", message: "different" },
+        ],
+        samples: &[
+            "r(2, 3)", "r(2, 3), 1", "r(2, 3), -1, (1, 0)", "r(2, 3, 2), inf, (0, 2), True", "r(2, 3), -inf", "m(3), 2",
+            "m(3), -2, (-2, -1), True", "m(3), named='nuc'", "r(2, 3), dtype=rt.float64",
         ],
     }
 }

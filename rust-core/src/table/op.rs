@@ -6,7 +6,6 @@ use crate::dtype::{DType, Scalar};
 use crate::engine::elementwise::Plan;
 use crate::engine::spec::{Spec, Specs};
 use crate::error::{Error, Result};
-use crate::parallel::Hold;
 use crate::shape::Dims;
 use crate::tensor::{Grads, Tensor, TensorImpl};
 use crate::{bail, memory};
@@ -372,11 +371,11 @@ impl<'a> Call<'a> {
         Ok(())
     }
     /// Runs `f` on the random generator of attribute `k`.
-    pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> R) -> R {
-        // To its end: the program, if asked meanwhile, might want a number of this generator.
-        let _hold = Hold::new();
+    pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> Result<R>) -> Result<R> {
         let generator = if let Attr::Generator(g) = self.attrs[k] { g } else { None };
-        crate::random::with(generator, f)
+        crate::random::with(generator, f).unwrap_or_else(|| {
+            bail!(Value, "this thread is drawing from the generator already: a handler of signals needs one of its own")
+        })
     }
 }
 

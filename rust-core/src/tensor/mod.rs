@@ -361,6 +361,12 @@ impl Tensor {
     pub fn shares_storage(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0.storage, &other.0.storage)
     }
+    /// True if there is memory that storages of both lie over: as [`Tensor::shares_storage`], or foreign memory that was
+    /// taken twice.
+    #[inline(always)]
+    pub(crate) fn shares_memory(&self, other: &Tensor) -> bool {
+        self.0.storage.meets(&other.0.storage)
+    }
     /// True if both are one handle.
     pub fn is_same(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
