@@ -360,15 +360,15 @@ def check_into(out: Tensor, result: Tensor, op: str, inputs: Any, device: Any) -
         c, d = _memory(t)
         if (b <= c or d <= a) or not (_dense(t) and _dense(out)):
             continue
-        (i, j), (k, l) = _extent(t), _extent(out)
+        (i, j), (k, end) = _extent(t), _extent(out)
         if out.shape != result.shape:  # what it will have when it has been resized
-            l = min(k + result.numel() * out.itemsize, b)
+            end = min(k + result.numel() * out.itemsize, b)
         the_same = (
             (i, t.shape, t.stride()) == (k, out.shape, out.stride())
             and out.shape == result.shape
             and op not in _PICKING
         )
-        if (i < l and k < j and not the_same) or (t is out and out.shape != result.shape):
+        if (i < end and k < j and not the_same) or (t is out and out.shape != result.shape):
             raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")
