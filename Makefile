@@ -35,8 +35,8 @@ $(VENV)/lint: $(VENV)/built
 dev: $(BIN)/python ## A quick, unoptimised and checked build in place of the installed one, for work on the core
 	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) build --quiet
 	mkdir -p rustorch/lib && cp rust-core/target/debug/librustorch.$(SO) rustorch/lib/
-	if [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ] || [ build_ffi.c -nt rustorch/_ffi.abi3.so ]; then \
-	  cp rust-core/include/*.h* rustorch/include/ && \
+	if [ ! -e rustorch/_ffi.abi3.so ] || [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ] || [ build_ffi.c -nt rustorch/_ffi.abi3.so ]; then \
+	  mkdir -p rustorch/include && cp rust-core/include/*.h* rustorch/include/ && \
 	  LIBRARY_PATH=rustorch/lib $(BIN)/python -c 'import build_ffi as b, os; os.replace(b.make().compile(), "rustorch/_ffi.abi3.so")' && \
 	  rm -f rustorch/_ffi.c rustorch/_ffi.o; fi
 	touch $(VENV)/built

@@ -345,8 +345,12 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
 
     @property
     def data(self) -> Tensor:
-        """The same elements without autograd history."""
-        return self.detach()
+        """The same elements without autograd history.
+
+        Unlike those of `detach()`, in-place changes of it are not noticed by backward, which may then give gradients of
+        elements that were not there.
+        """
+        return made(lib.py_tensor_get_data(self._h))
 
     @data.setter
     def data(self, value: Tensor) -> None:

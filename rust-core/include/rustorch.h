@@ -599,6 +599,11 @@ bool rt_tensor_is_inference(const struct rt_tensor *tensor);
 // The same elements without autograd history. In-place changes are seen by both.
 rt_status rt_tensor_detach(const struct rt_tensor *tensor, struct rt_tensor **out);
 
+// The same elements without autograd history, and without its protection: backward does not notice in-place changes
+// through this handle and views of it. What `tensor.data` is.
+rt_status rt_tensor_get_data(const struct rt_tensor *tensor,
+                             struct rt_tensor **out);
+
 // A handle with the elements of `data` and the autograd state (gradient, hooks) of `tensor`: what `tensor.data = data`
 // makes of `tensor`.
 rt_status rt_tensor_with_data(const struct rt_tensor *tensor,
@@ -5369,6 +5374,19 @@ bool rt_grad_enabled(void);
 
 // Switches recording on this thread; returns what it was.
 bool rt_set_grad_enabled(bool enabled);
+
+// The dtype in which ops that gain by it (products, convolutions, attention) compute on this thread, while others take
+// float32: what `torch.autocast` is for; -1 if it is off.
+int32_t rt_autocast(void);
+
+// Sets that dtype, float16 or bfloat16; -1 switches it off, and lets go of the parameters that were cast.
+rt_status rt_set_autocast(int32_t dtype);
+
+// True if `rt_autocast` casts a parameter once, until it is switched off.
+bool rt_autocast_caches(void);
+
+// Says whether it does; returns what was so.
+bool rt_set_autocast_caches(bool on);
 
 // True if this thread is in inference mode.
 bool rt_inference_enabled(void);

@@ -42,6 +42,8 @@ pub struct Storage {
     nbytes: usize,
     owner: Owner,
     version: AtomicU64,
+    /// How many of the changes that `version` counts backward is not to notice.
+    unnoticed: AtomicU64,
     /// The epoch of the process in the upper half; in the lower half the number of readers, or [`HELD`] for a writer.
     guard: AtomicU64,
     inline: UnsafeCell<[u64; INLINE / 8]>,
@@ -95,6 +97,7 @@ impl Storage {
             nbytes,
             owner,
             version: AtomicU64::new(0),
+            unnoticed: AtomicU64::new(0),
             guard: AtomicU64::new(0),
             inline: UnsafeCell::new([0; INLINE / 8]),
         }
@@ -120,6 +123,19 @@ impl Storage {
             let ((a, b), (c, d)) = (range(self), range(other));
             a < d && c < b && !self.is_meta() && !other.is_meta()
         }
+    }
+
+    /// Goes up with every in-place change that backward is to notice.
+    #[inline]
+    pub fn noticed(&self) -> u64 {
+        self.version().wrapping_sub(self.unnoticed.load(Ordering::Acquire))
+    }
+
+    /// Counts a change that it is not to notice.
+    #[cold]
+    pub fn bump_unnoticed(&self) {
+        self.unnoticed.fetch_add(1, Ordering::AcqRel);
+        self.bump();
     }
 
     /// Goes up with every in-place change.

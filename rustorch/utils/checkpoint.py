@@ -45,6 +45,8 @@ class _Region:
         self.inputs = [(t, t._version) for t in inputs]
         self.complete = False
         self.state = rt.get_rng_state() if preserve else None
+        on = rt.is_autocast_enabled("cpu")
+        self.cast: Any = rt.autocast("cpu", dtype=rt.get_autocast_dtype("cpu")) if on else contextlib.nullcontext()
         self.count = 0
         self.shapes: list[tuple[Any, Any]] = []
         self.again: dict[int, Any] = {}
@@ -96,7 +98,7 @@ class _Region:
         try:
             if self.state is not None:
                 rt.set_rng_state(self.state)
-            with rt.enable_grad(), saved_tensors_hooks(keep, lambda t: t), self.context:
+            with rt.enable_grad(), saved_tensors_hooks(keep, lambda t: t), self.cast, self.context:
                 self.run()
         except _Found:
             pass

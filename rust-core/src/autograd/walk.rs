@@ -11,7 +11,7 @@ use crate::parallel::interrupted;
 use crate::shape::{contiguous_strides, Dims, Layout};
 use crate::table::lang::sum_to;
 use crate::table::{Recorded, Vjp};
-use crate::tensor::modes::{detect_anomaly, GradMode};
+use crate::tensor::modes::{detect_anomaly, Autocast, GradMode};
 use crate::tensor::{Grads, Meta, Tensor};
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -792,7 +792,8 @@ pub fn backward(
     retain_graph: bool,
     create_graph: bool,
 ) -> Result<()> {
-    let _mode = GradMode::set(create_graph);
+    // Gradients are computed in the dtypes of the ops that they are of.
+    let (_mode, _cast) = (GradMode::set(create_graph), Autocast::set(None));
     if let Some(inputs) = inputs {
         let found = grad(roots, grads, inputs, retain_graph, create_graph)?;
         for (i, (t, g)) in inputs.iter().zip(found).enumerate() {
@@ -840,7 +841,7 @@ pub fn grad(
     }))?;
     let mut edges = List::new();
     let mut seeds = List::new();
-    let _mode = GradMode::set(create_graph);
+    let (_mode, _cast) = (GradMode::set(create_graph), Autocast::set(None));
     for (i, root) in roots.iter().enumerate() {
         seeds.push(seed(root, grads.get(i).copied().flatten())?)?;
         edges.extend(root.edge())?;

@@ -244,6 +244,34 @@ pub extern "C-unwind" fn rt_grad_enabled() -> bool {
 pub extern "C-unwind" fn rt_set_grad_enabled(enabled: bool) -> bool {
     autograd::set_grad_enabled(enabled)
 }
+/// The dtype in which ops that gain by it (products, convolutions, attention) compute on this thread, while others take
+/// float32: what `torch.autocast` is for; -1 if it is off.
+#[no_mangle]
+pub extern "C-unwind" fn rt_autocast() -> i32 {
+    crate::tensor::modes::autocast().map_or(-1, |d| d as i32)
+}
+/// Sets that dtype, float16 or bfloat16; -1 switches it off, and lets go of the parameters that were cast.
+#[no_mangle]
+pub extern "C-unwind" fn rt_set_autocast(dtype: i32) -> rt_status {
+    guard(|| {
+        let to = if dtype == -1 { None } else { Some(DType::from_code(dtype)?) };
+        if let Some(d) = to.filter(|d| !matches!(d, DType::F16 | DType::BF16)) {
+            bail!(DType, "autocast computes in float16 or bfloat16, got {d}");
+        }
+        crate::ops::set_autocast(to);
+        Ok(())
+    })
+}
+/// True if `rt_autocast` casts a parameter once, until it is switched off.
+#[no_mangle]
+pub extern "C-unwind" fn rt_autocast_caches() -> bool {
+    crate::tensor::modes::autocast_caches()
+}
+/// Says whether it does; returns what was so.
+#[no_mangle]
+pub extern "C-unwind" fn rt_set_autocast_caches(on: bool) -> bool {
+    crate::tensor::modes::set_autocast_caches(on)
+}
 /// True if this thread is in inference mode.
 #[no_mangle]
 pub extern "C-unwind" fn rt_inference_enabled() -> bool {

@@ -317,6 +317,17 @@ pub unsafe extern "C-unwind" fn rt_tensor_detach(tensor: *const rt_tensor, out: 
     })
 }
 
+/// The same elements without autograd history, and without its protection: backward does not notice in-place changes
+/// through this handle and views of it. What `tensor.data` is.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_tensor_get_data(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = give(need(&tensor, "tensor")?.data());
+        Ok(())
+    })
+}
+
 /// A handle with the elements of `data` and the autograd state (gradient, hooks) of `tensor`: what `tensor.data = data`
 /// makes of `tensor`.
 #[no_mangle]

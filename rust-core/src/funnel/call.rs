@@ -8,7 +8,8 @@ use crate::engine::overlap::check_writable;
 use crate::error::Result;
 use crate::parallel::Hold;
 use crate::storage::{Locks, Storage};
-use crate::table::{one, Attr, Body, Call, OpDef, Outs, Signature, Spec, Takes};
+use crate::table::{one, Attr, Body, Call, Cast, OpDef, Outs, Signature, Spec, Takes};
+use crate::tensor::modes::autocast;
 use crate::tensor::Tensor;
 use crate::{autograd, bail, err, memory};
 use smallvec::SmallVec;
@@ -75,6 +76,11 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     if let Some(k) = op.signature.collected {
         if inputs[op.signature.list(inputs.len(), k)].iter().any(|g| g.is_none()) {
             return with_collected(op, k, inputs, attrs);
+        }
+    }
+    if op.cast != Cast::Nothing {
+        if let Some(lower) = autocast() {
+            return super::cast::cast_call(op, inputs, attrs, lower);
         }
     }
     let record = !op.is_composite() && op.vjp.is_some() && autograd::wanted(inputs);
@@ -224,7 +230,7 @@ fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor])
         let _locks = locks(c.inputs, None, |i| takes.is_written(n, i), false)?;
         compute(c, outs)?;
     }
-    written().for_each(|t| t.0.storage.bump());
+    written().for_each(|t| t.changed());
     Ok(())
 }
 

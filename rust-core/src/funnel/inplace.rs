@@ -104,7 +104,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
                 unreachable!("{} has no in-place form", op.name)
             }
         }
-        target.0.storage.bump();
+        target.changed();
         if let Some(node) = prepared {
             autograd::rebase(target, node)?;
         }

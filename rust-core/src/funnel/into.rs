@@ -116,7 +116,7 @@ fn computed_into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr],
         _ => unreachable!("{} makes its results itself", op.name),
     }
     for out in outs {
-        out.0.storage.bump();
+        out.changed();
     }
     drop(_quiet);
     if listener::active() {

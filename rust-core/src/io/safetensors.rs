@@ -59,9 +59,9 @@ pub fn write(
     buffer.try_reserve_exact(room).map_err(|_| no_memory(room))?;
     for i in order {
         let (name, t) = tensors[i];
-        let version = t.version();
+        let version = t.0.storage.version();
         write_data(t, &mut buffer, &mut |piece| {
-            if t.version() != version {
+            if t.0.storage.version() != version {
                 bail!(State, "save: tensor {} was changed while it was being saved", shown(name));
             }
             go_on(false)?;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::kernels::elementwise::{Loops, Params};
 use crate::kernels::softmax::{Mode, self};
 use crate::shape::wrap_dim;
-use crate::table::{Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::{Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast};
 use crate::table::lang::Ex;
 use crate::table::loops::{clamp_to, float1, float2, run};
 use crate::table::rules::zeros;
@@ -325,6 +325,7 @@ ops! {
     /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
     /// 1).
     prelu(input: Tensor, weight: Tensor) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?)),
         onnx: Some("PRelu"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2)", message: "channel size" }],

@@ -4,7 +4,7 @@ use crate::{bail, err};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::shape::{Dims, signed};
-use crate::table::{Call, Outs, Refusal, one};
+use crate::table::{Call, Outs, Refusal, one, Cast};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
@@ -304,6 +304,7 @@ ops! {
         query: Tensor, key: Tensor, value: Tensor, attn_mask: OptTensor = None, dropout_p: Float = 0.0,
         is_causal: Bool = false, scale: OptFloat = None, enable_gqa: Bool = false
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(eval_attention),
         method: false, function: false,
         refuses: &[Refusal {

@@ -8,7 +8,7 @@ use crate::engine::promotion::Promote;
 use crate::error::Result;
 use crate::kernels::elementwise::{Loop, Params};
 use crate::shape::Layout;
-use crate::table::{Call, Outs, Refusal, Saves, one};
+use crate::table::{Call, Outs, Refusal, Saves, one, Cast};
 use crate::table::loops::run;
 use crate::table::rules::zeros;
 use crate::tensor::Tensor;
@@ -70,6 +70,7 @@ ops! {
 
     /// The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`.
     polar(abs: Tensor, angle: Tensor) -> Tensor, Special {
+        cast: Cast::Full,
         body: Elementwise(|call| of_parts(call, complex_loops!(get_real put |r, a; _p| c(r * a.cos(), r * a.sin())))),
         vjp: vjp!(|v| {
             let unit = v.x(1).with(v.x(1), |a, _| Tensor::polar(&a.ones_like(None)?, a));
@@ -96,6 +97,7 @@ ops! {
 
     /// The complex numbers whose parts are the last dimension, of size 2, sharing memory.
     view_as_complex(input: Tensor) -> Tensor, Special {
+        cast: Cast::Full,
         body: View(|call| {
             let (t, d) = (call.x(0), call.x(0).dtype());
             if !matches!(d, DType::F32 | DType::F64) {

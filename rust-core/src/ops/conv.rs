@@ -8,7 +8,7 @@ use crate::engine::windows::{per_dim, three};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{Geometry, self};
 use crate::shape::{Dims, Layout, sizes};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one, Cast};
 use crate::table::lang::{Ex, rounded_once};
 use crate::table::loops::in_parts;
 use crate::tensor::Tensor;
@@ -449,6 +449,7 @@ ops! {
     conv1d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(|c| infer_conv(c, 1), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &["r(1, 2, 5), r(2, 2, 3), r(2)", "r(2, 2, 6), r(2, 1, 2), None, 2, 1, 2, 2", "r(2, 4), r(1, 2, 2)"],
@@ -460,6 +461,7 @@ ops! {
     conv2d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(|c| infer_conv(c, 2), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         refuses: &[
@@ -474,6 +476,7 @@ ops! {
     conv3d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(|c| infer_conv(c, 3), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &[
@@ -489,6 +492,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
         groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_padding(c, 1)),
         method: false, function: false,
         refuses: &[
@@ -504,6 +508,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
         groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_padding(c, 2)),
         method: false, function: false,
         samples: &["r(1, 1, 4, 5), r(2, 1, 2, 3), None, 1, 'same', (1, 2)", "r(1, 1, 3, 3), r(1, 1, 3, 3), r(1), 1, 'same'"],
@@ -515,6 +520,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Str = "valid", dilation: Ints = 1,
         groups: Int = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_padding(c, 3)),
         method: false, function: false,
         samples: &["r(2, 3, 2, 4), r(1, 2, 1, 3, 2), r(1), 1, 'same'"],
@@ -573,6 +579,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_transpose(c, 1)),
         method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 2, 3), r(2, 2, 3), r(2)", "r(1, 2, 3), r(2, 1, 2), None, 2, 1, 1, 2, 2"],
@@ -583,6 +590,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_transpose(c, 2)),
         method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 2, 2, 2), r(2, 1, 2, 3), r(1)", "r(1, 2, 2, 2), r(2, 1, 2, 2), r(2), (2, 1), (1, 0), (1, 0), 2, (1, 2)"],
@@ -593,6 +601,7 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| eval_conv_transpose(c, 3)),
         method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 1, 2, 1, 2), r(1, 2, 2, 1, 2), r(2), 2, 0, (1, 0, 0)"],

@@ -12,7 +12,7 @@ use crate::kernels::math::Real;
 use crate::memory::{List, missing};
 use crate::parallel::parallel_for;
 use crate::shape::signed;
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one, Cast};
 use crate::table::lang::rounded_once;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -324,6 +324,7 @@ ops! {
         log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: Int = 0,
         reduction: Str = "mean", zero_infinity: Bool = false
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_ctc_loss),
         method: false, function: false,
         refuses: &[

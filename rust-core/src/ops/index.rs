@@ -13,7 +13,7 @@ use crate::kernels::index::{Steps, self as kernel};
 use crate::kernels::math::floor_div;
 use crate::memory::List;
 use crate::shape::{Dims, Layout, Strides, broadcast, contiguous_strides, signed, sizes, wrap_dim};
-use crate::table::{Call, Grads, Outs, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::{Call, Grads, Outs, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast};
 use crate::table::lang::Ex;
 use crate::table::rules::number;
 use crate::tensor::Tensor;
@@ -1125,6 +1125,7 @@ ops! {
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
     index_copy(input: Tensor, dim: Int, index: Tensor, source: Tensor) -> Tensor, Special {
+        cast: Cast::Widest,
         body: Kernel(
             |c| {
                 long_index(c.x(1))?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::copy;
 use crate::memory::{List, self};
 use crate::shape::{counts, real_dim, wrap_dim};
-use crate::table::{Call, Grads, Outs, Refusal, Spec, Specs, Takes, Vjp, one, several};
+use crate::table::{Call, Grads, Outs, Refusal, Spec, Specs, Takes, Vjp, one, several, Cast};
 use crate::table::lang::at_least;
 use crate::tensor::Tensor;
 
@@ -160,6 +160,7 @@ fn few(parts: i64) -> Result<usize> {
 ops! {
     /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
     cat(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
+        cast: Cast::Widest,
         body: Kernel(|c| infer_join(c, false), |c, outs| compute_join(c, outs, false)),
         vjp: vjp!(|v| cat_vjp(v)),
         aliases: &["concat", "concatenate"], onnx: Some("Concat"), method: false,
@@ -173,6 +174,7 @@ ops! {
 
     /// Tensors of one shape along a new dimension `dim`.
     stack(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
+        cast: Cast::Widest,
         body: Kernel(|c| infer_join(c, true), |c, outs| compute_join(c, outs, true)),
         vjp: vjp!(|v| {
             let mut grads = memory::room(v.len())?;

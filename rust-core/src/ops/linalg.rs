@@ -14,7 +14,7 @@ use crate::kernels::copy::{GRAIN, Shared};
 use crate::kernels::linalg::{Failed, Real, Vectors, Work, with_work};
 use crate::parallel::parallel_for;
 use crate::shape::{Dims, Layout, broadcast};
-use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one, Cast};
 use crate::table::lang::{Ex, IntoGrads};
 use crate::table::rules::{number, prod_of_others};
 use crate::tensor::Tensor;
@@ -955,6 +955,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
 ops! {
     /// Inverses of square matrices `[..., n, n]`.
     inverse(input: Tensor) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_square, compute_inverse),
         vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2, 2)", message: "singular" }],
@@ -1011,6 +1012,7 @@ ops! {
 
     /// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
     cholesky(input: Tensor, upper: Bool = false) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_square, compute_cholesky),
         vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "-rt.eye(2)", message: "positive-definite" }],
@@ -1020,6 +1022,7 @@ ops! {
 
     /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
     linalg_qr(A: Tensor, mode: Str = "reduced") -> Pair, Special {
+        cast: Cast::Full,
         body: Kernel(infer_qr, compute_qr),
         vjp: vjp!(|v| qr_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
@@ -1029,6 +1032,7 @@ ops! {
 
     /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
     linalg_svd(A: Tensor, full_matrices: Bool = true) -> Triple, Special {
+        cast: Cast::Full,
         body: Kernel(|c| svd_specs(c.x(0), full_or_thin(c)).map(Specs::from_iter), compute_svd),
         vjp: vjp!(|v| svd_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
@@ -1038,6 +1042,7 @@ ops! {
 
     /// Singular values (falling) of matrices `[..., m, n]`.
     linalg_svdvals(A: Tensor) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(
             |c| {
                 let (batch, m, n) = matrices(c.x(0))?;
@@ -1056,6 +1061,7 @@ ops! {
 
     /// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
     linalg_eigvalsh(input: Tensor, UPLO: Str = "L") -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(
             |c| {
                 let (batch, n) = square(c.x(0))?;
@@ -1075,6 +1081,7 @@ ops! {
 
     /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
     linalg_eigh(input: Tensor, UPLO: Str = "L") -> Pair, Special {
+        cast: Cast::Full,
         body: Kernel(
             |c| {
                 let specs = eigh_specs(c.x(0))?;
@@ -1092,6 +1099,7 @@ ops! {
     /// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
     /// vectors if it has the shape of `input` without the last dimension (or one dimension).
     linalg_solve(input: Tensor, B: Tensor, left: Bool = true) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             one(match (are_vectors(b.shape(), a.shape()), c.bool(0)) {
@@ -1155,6 +1163,7 @@ ops! {
     /// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
     /// exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
     linalg_lstsq(input: Tensor, B: Tensor, rcond: OptFloat = None) -> Pair, Special {
+        cast: Cast::Full,
         body: Kernel(infer_lstsq, compute_lstsq),
         vjp: vjp!(|v| lstsq_rule(v)), saves: Saves::XB,
         method: false, function: false,

@@ -11,7 +11,7 @@ use crate::kernels::elementwise::Params;
 use crate::kernels::loss::{Distance, self};
 use crate::kernels::math::Real;
 use crate::shape::{Dims, broadcast, signed};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one, Cast};
 use crate::table::lang::{Ex, rounded_once};
 use crate::table::loops::run;
 use crate::tensor::Tensor;
@@ -693,6 +693,7 @@ fn bounded_log(e: Ex) -> Ex {
 ops! {
     /// Squared differences of input and target, and their mean or sum.
     mse_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
+        cast: Cast::Full,
         body: Kernel(infer_distance, |c, outs| compute_distance(c, Distance::Square, 0.0, outs)),
         vjp: distance_rule!(Distance::Square, |v| 0.0, 0), saves: Saves::XB, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), 'average'", message: "is not a valid value for reduction" }],
@@ -701,6 +702,7 @@ ops! {
 
     /// Absolute differences of input and target, and their mean or sum.
     l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
+        cast: Cast::Full,
         body: Composite(|c| {
             let (x, t) = (c.x(0), c.x(1));
             if x.dtype().is_float() && t.dtype().is_float() {
@@ -717,6 +719,7 @@ ops! {
 
     /// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
     smooth_l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean", beta: Float = 1.0) -> Tensor, Real {
+        cast: Cast::Full,
         body: Kernel(
             |c| {
                 smooth(c.float(1))?;
@@ -730,6 +733,7 @@ ops! {
 
     /// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
     huber_loss(input: Tensor, target: Tensor, reduction: Str = "mean", delta: Float = 1.0) -> Tensor, Real {
+        cast: Cast::Full,
         body: Kernel(
             |c| {
                 if c.float(1).is_nan() || c.float(1) <= 0.0 {
@@ -748,6 +752,7 @@ ops! {
 
     /// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
     mse_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| one(weighted(&c.x(0).mse_loss(c.x(1), "none")?, c.x(2), c.str(0), true)?)),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), rt.ones(1)", message: "must have the same size" }],
@@ -756,6 +761,7 @@ ops! {
 
     /// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
     l1_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| one(weighted(&c.x(0).l1_loss(c.x(1), "none")?, c.x(2), c.str(0), true)?)),
         method: false, function: false,
         samples: &["r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(3), p(2, 3), 'sum'", "r(2), r(2), p(2), 'none'"],
@@ -765,6 +771,7 @@ ops! {
     huber_loss_weighted(
         input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean", delta: Float = 1.0
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| one(weighted(&c.x(0).huber_loss(c.x(1), "none", c.float(1))?, c.x(2), c.str(0), false)?)),
         method: false, function: false,
         samples: &["r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(3), p(2, 3), 'sum', 0.5", "r(2), r(2), p(2), 'none'"],
@@ -829,6 +836,7 @@ ops! {
     nll_loss(
         input: Tensor, target: Tensor, weight: OptTensor = None, ignore_index: Int = -100, reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_nll, compute_nll),
         vjp: vjp!(|v| [v.g().with(v.x(1), |g, t| {
             Tensor::nll_loss_backward(g, t, v.x(2).value()?.as_ref(), &v.sizes(0), v.int(0), v.str(1))
@@ -890,6 +898,7 @@ ops! {
         input: Tensor, target: Tensor, weight: OptTensor = None, ignore_index: Int = -100, reduction: Str = "mean",
         label_smoothing: Float = 0.0
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_cross_entropy),
         method: false, onnx: Some("SoftmaxCrossEntropyLoss"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 3])", message: "out of bounds" }],
@@ -940,6 +949,7 @@ ops! {
     binary_cross_entropy(
         input: Tensor, target: Tensor, weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Probability {
+        cast: Cast::Full,
         body: Composite(|c| {
             same_shape(c.x(0), c.x(1))?;
             let (x, t) = (c.x(0), c.x(1));
@@ -974,6 +984,7 @@ ops! {
     binary_cross_entropy_with_logits(
         input: Tensor, target: Tensor, weight: OptTensor = None, pos_weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Real {
+        cast: Cast::Full,
         body: Composite(|c| {
             let (x, t, weight, p) = (c.x(0), c.x(1), c.opt(2), c.opt(3));
             same_shape(x, t)?;
@@ -1002,6 +1013,7 @@ ops! {
     /// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
     /// `e^t (t - input)`. "batchmean" divides the sum by the first size.
     kl_div(input: Tensor, target: Tensor, reduction: Str = "mean", log_target: Bool = false) -> Tensor, Positive {
+        cast: Cast::Full,
         body: Composite(|c| {
             let (x, t) = (c.x(0), c.x(1));
             want_float(x, "input")?;
@@ -1026,6 +1038,7 @@ ops! {
         input: Tensor, target: Tensor, log_input: Bool = true, full: Bool = false, eps: Float = 1e-08,
         reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_poisson),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), reduction='all'", message: "is not a valid value for reduction" }],
@@ -1071,6 +1084,7 @@ ops! {
 
     /// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
     hinge_embedding_loss(input: Tensor, target: Tensor, margin: Float = 1.0, reduction: Str = "mean") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_hinge),
         method: false, function: false,
         samples: &[
@@ -1083,6 +1097,7 @@ ops! {
     cosine_embedding_loss(
         input1: Tensor, input2: Tensor, target: Tensor, margin: Float = 0.0, reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_cosine_embedding),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), rt.ones(2, 3)", message: "expected inputs [N, d]" }],
@@ -1097,6 +1112,7 @@ ops! {
     margin_ranking_loss(
         input1: Tensor, input2: Tensor, target: Tensor, margin: Float = 0.0, reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_margin_ranking),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(1, 2), rt.ones(2)", message: "should have same dimension" }],
@@ -1107,6 +1123,7 @@ ops! {
 
     /// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
     soft_margin_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_soft_margin),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "does not broadcast to the input's shape" }],
@@ -1129,6 +1146,7 @@ ops! {
     multi_margin_loss(
         input: Tensor, target: Tensor, p: Int = 1, margin: Float = 1.0, weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_multi_margin),
         method: false, function: false,
         refuses: &[
@@ -1165,6 +1183,7 @@ ops! {
     /// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
     /// -1 count.
     multilabel_margin_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_multilabel_margin),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 1])", message: "inconsistent target size" }],
@@ -1179,6 +1198,7 @@ ops! {
         anchor: Tensor, positive: Tensor, negative: Tensor, margin: Float = 1.0, p: Float = 2.0, eps: Float = 1e-06,
         swap: Bool = false, reduction: Str = "mean"
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_triplet_margin),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), rt.ones(2, 3), 0.0", message: "greater than 0" }],

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::memory::List;
 use crate::parallel::Pace;
 use crate::shape::{Dims, Strides, broadcast, real_dim, wrap_dim};
-use crate::table::{Call, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::{Call, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast};
 use crate::table::lang::{Ex, rounded_once};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -325,6 +325,7 @@ ops! {
     /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
     /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     matmul(input: Tensor, other: Tensor) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(infer_matmul, compute_matmul),
         takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), sends: matmul_sends, saves: Saves::CROSS,
@@ -339,6 +340,7 @@ ops! {
 
     /// Product of two matrices: `[m, k] @ [k, n]`.
     mm(input: Tensor, mat2: Tensor) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(|c| infer_product(c, [2, 2]), compute_matmul),
         takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
@@ -349,6 +351,7 @@ ops! {
 
     /// Batched product of matrices: `[b, m, k] @ [b, k, n]`.
     bmm(input: Tensor, mat2: Tensor) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(
             |c| {
                 want_ndim(c, 0, 3)?;
@@ -406,6 +409,7 @@ ops! {
 
     /// `beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read.
     addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(
             |c| {
                 want_ndim(c, 1, 2)?;
@@ -451,6 +455,7 @@ ops! {
 
     /// `beta * input + alpha * batch1 @ batch2`, batch by batch.
     baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(
             |c| {
                 want_ndim(c, 1, 3)?;
@@ -472,6 +477,7 @@ ops! {
 
     /// `beta * input + alpha * sum over b of batch1[b] @ batch2[b]`.
     addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Composite(|c| {
             want_ndim(c, 1, 3)?;
             want_ndim(c, 2, 3)?;
@@ -490,6 +496,7 @@ ops! {
 
     /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
     linear(input: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
+        cast: Cast::Lower,
         body: Kernel(infer_linear, compute_linear),
         takes: Takes::COMPLEX,
         vjp: vjp!(|v| {

@@ -2,11 +2,11 @@
 
 use crate::device::{Device, On};
 use crate::error::Result;
-pub use crate::funnel::{call, call1, call_inplace, call_into, check_arguments, listener};
+pub use crate::funnel::{call, call1, call_inplace, call_into, check_arguments, listener, set_autocast};
 use crate::memory;
 pub use crate::table::{
-    lang, one, writes, ArgDef, ArgKind, Attr, Body, Call, Domain, Form, Grads, Holds, KindDef, OpDef, OutKind, Outs,
-    Overlap, Refusal, Relayout, Saves, Signature, Spec, Specs, Takes, Vjp,
+    lang, one, writes, ArgDef, ArgKind, Attr, Body, Call, Cast, Domain, Form, Grads, Holds, KindDef, OpDef, OutKind,
+    Outs, Overlap, Refusal, Relayout, Saves, Signature, Spec, Specs, Takes, Vjp,
 };
 use crate::tensor::Tensor;
 use crate::{bail, err};

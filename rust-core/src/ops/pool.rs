@@ -11,7 +11,7 @@ use crate::funnel::listener;
 use crate::kernels::pool::{Windows, self};
 use crate::memory::List;
 use crate::shape::{Dims, checked_numel, sizes};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one, Cast};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
@@ -437,6 +437,7 @@ ops! {
     max_pool3d(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_max_pool_only(c, 3)),
         method: false, onnx: Some("MaxPool"),
         refuses: &[Refusal { call: "rt.ones(1, 1, 4, 4, 4), 2, 2, 2", message: "pad should be at most half" }],
@@ -475,6 +476,7 @@ ops! {
     max_pool3d_with_indices(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Pair, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_max_pool(c, 3, true), |c, outs| compute_max_pool(c, 3, outs)),
         vjp: max_pool_rule!(3), saves: Saves::OUTPUT,
         method: false,
@@ -499,6 +501,7 @@ ops! {
 
     /// The largest element of each of `output_size` parts of the last three dimensions, and their places.
     adaptive_max_pool3d(input: Tensor, output_size: Ints) -> Pair, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_adaptive_max(c, 3), |c, outs| compute_adaptive_max(c, 3, outs)),
         vjp: max_pool_rule!(3), saves: Saves::OUTPUT,
         method: false,
@@ -508,6 +511,7 @@ ops! {
     /// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
     /// [`max_pool1d_with_indices`] has found them.
     max_unpool1d(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_unpool(c, 1)),
         method: false, onnx: Some("MaxUnpool"),
         samples: &["r(1, 2, 2), i([[[0, 3], [1, 2]]]), (4,)"],
@@ -516,6 +520,7 @@ ops! {
     /// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
     /// [`max_pool2d_with_indices`] has found them.
     max_unpool2d(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_unpool(c, 2)),
         method: false, onnx: Some("MaxUnpool"),
         refuses: &[
@@ -528,6 +533,7 @@ ops! {
     /// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
     /// [`max_pool3d_with_indices`] has found them.
     max_unpool3d(input: Tensor, indices: Tensor, output_size: Ints) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_unpool(c, 3)),
         method: false, onnx: Some("MaxUnpool"),
         samples: &["r(1, 1, 1, 2), i([[[[0, 7]]]]), (2, 2, 2)"],
@@ -620,6 +626,7 @@ ops! {
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true,
         divisor_override: OptInt = None
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_avg_pool(c, 3), |c, outs| compute_avg_pool(c, 3, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
             g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), v.opt_int(5), 3))),
@@ -673,6 +680,7 @@ ops! {
 
     /// The mean of each of `output_size` parts of the last three dimensions.
     adaptive_avg_pool3d(input: Tensor, output_size: Ints) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_adaptive_avg(c, 3), |c, outs| compute_adaptive_avg(c, 3, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 3))),
         method: false,

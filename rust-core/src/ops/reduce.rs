@@ -13,7 +13,7 @@ use crate::kernels::complex::{C, c as complex_number, self as numbers};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{Kernels, self};
 use crate::shape::{Dims, around, signed, wrap_dim, wrap_dims};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast};
 use crate::table::lang::{Ex, sum_dtype};
 use crate::table::loops::{float_kernel, infer_gradient, reduction};
 use crate::table::rules::{expandable, no_zero, number, picked, prod_of_others, restored, shared, shared_by_all};
@@ -579,6 +579,7 @@ ops! {
 
     /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
     prod(input: Tensor, dim: OptInt = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        cast: Cast::Full,
         body: Kernel(
             |c| match complex_sum(c) {
                 Some(d) => infer_reduced(c.x(0), &listed(c.opt_int(0)), c.bool(1), d),

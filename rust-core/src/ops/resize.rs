@@ -11,7 +11,7 @@ use crate::kernels::grid::{Mode, Padding, Sampling, self};
 use crate::kernels::resize::{Axes, Resize, Taps, self};
 use crate::memory::List;
 use crate::shape::{Dims, checked_numel, sizes};
-use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one, Cast};
 use crate::table::lang::Ex;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -813,6 +813,7 @@ ops! {
     grid_sampler_2d(
         input: Tensor, grid: Tensor, interpolation_mode: Int, padding_mode: Int, align_corners: Bool
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_sampler(c, 2), |c, outs| compute_sampler(c, 2, outs)),
         vjp: sampler_rule!(grid_sampler_2d_backward), saves: Saves::XB,
         method: false, onnx: Some("GridSample"),
@@ -838,6 +839,7 @@ ops! {
     grid_sampler_3d(
         input: Tensor, grid: Tensor, interpolation_mode: Int, padding_mode: Int, align_corners: Bool
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(|c| infer_sampler(c, 3), |c, outs| compute_sampler(c, 3, outs)),
         vjp: sampler_rule!(grid_sampler_3d_backward), saves: Saves::XB,
         method: false, onnx: Some("GridSample"),

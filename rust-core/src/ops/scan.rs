@@ -9,7 +9,7 @@ use crate::kernels::scan;
 use crate::kernels::complex::{C, c as complex_number, self as numbers};
 use crate::memory::List;
 use crate::shape::{around, wrap_dim};
-use crate::table::{Call, Saves, Spec, Specs, Takes, holds, one};
+use crate::table::{Call, Saves, Spec, Specs, Takes, holds, one, Cast};
 use crate::table::lang::sum_dtype;
 use crate::table::loops::{float_kernel, infer_gradient};
 use crate::table::rules::{after_ones, before, number, picked};
@@ -233,6 +233,7 @@ ops! {
 
     /// The sum of the diagonal of a matrix.
     trace(input: Tensor) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| {
             if c.x(0).ndim() != 2 {
                 bail!(Shape, "expected a matrix, got shape {:?}", c.x(0).shape());

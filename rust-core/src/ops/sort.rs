@@ -11,7 +11,7 @@ use crate::kernels::sort::{Packed, Task, self};
 use crate::memory::List;
 use crate::parallel::{Pace, parallel_for};
 use crate::shape::{around, wrap_dim};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one, Cast};
 use crate::table::rules::{picked, shared_by_all};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -672,6 +672,7 @@ ops! {
     /// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
     /// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
     quantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_quantile(c, false)),
 
         refuses: &[Refusal { call: "rt.ones(3), 2.0", message: "range [0, 1]" }],
@@ -683,6 +684,7 @@ ops! {
 
     /// As `quantile`, over the elements that are not NaN.
     nanquantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(|c| eval_quantile(c, true)),
 
         samples: &["t([nan, 1.0, 2.0, 4.0]), 0.4", "t([[nan, 1.0, 2.0], [3.0, 4.0, 5.5]]), 0.4, 1, True"],

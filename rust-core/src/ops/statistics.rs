@@ -7,7 +7,7 @@ use crate::engine::reduction::Reduction;
 use crate::error::{Error, Result};
 use crate::kernels::{pairs as distances, reduce};
 use crate::shape::{broadcast, signed, wrap_dim};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one, Cast};
 use crate::table::lang::Ex;
 use crate::table::loops::reduction;
 use crate::table::rules::{no_zero, zeros};
@@ -335,6 +335,7 @@ ops! {
     cdist(
         x1: Tensor, x2: Tensor, p: Float = 2.0, compute_mode: Str = "use_mm_for_euclid_dist_if_necessary"
     ) -> Tensor, Real {
+        cast: Cast::Full,
         body: Composite(eval_cdist),
         method: false,
         refuses: &[

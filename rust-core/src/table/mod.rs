@@ -14,4 +14,6 @@ pub use crate::tensor::Grads;
 pub use attr::Attr;
 pub use kinds::{ArgDef, ArgKind, Form, Holds, KindDef, Signature};
 pub(crate) use op::{holds, made, several, Recorded};
-pub use op::{one, writes, Body, Call, Domain, OpDef, OutKind, Outs, Overlap, Refusal, Relayout, Saves, Takes, Vjp};
+pub use op::{
+    one, writes, Body, Call, Cast, Domain, OpDef, OutKind, Outs, Overlap, Refusal, Relayout, Saves, Takes, Vjp,
+};

@@ -187,6 +187,19 @@ pub struct Refusal {
     pub message: &'static str,
 }
 
+/// What an op does with floats of 16 and 32 bits while `autocast` is on. What is double, or no float, stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// Takes them as they are.
+    Nothing,
+    /// Takes them in the dtype of `autocast`.
+    Lower,
+    /// Takes them as float32.
+    Full,
+    /// Takes them in the widest dtype among them.
+    Widest,
+}
+
 /// One op: everything that is known about it.
 pub struct OpDef {
     /// PyTorch's name.
@@ -217,6 +230,8 @@ pub struct OpDef {
     pub conjugates: bool,
     /// The dtypes that it knows beside the usual ones, if it is a `Kernel` or `Dynamic`.
     pub takes: Takes,
+    /// What it does with its inputs while `autocast` is on.
+    pub cast: Cast,
     /// True if there is an in-place twin `name_`.
     pub inplace: bool,
     /// Set if that twin does not write, but gives its tensor another layout.
@@ -260,6 +275,7 @@ impl OpDef {
         sends: |_| &[],
         conjugates: false,
         takes: Takes::NOTHING,
+        cast: Cast::Nothing,
         inplace: false,
         relayout: None,
         overlap: Overlap::Elementwise,

@@ -10,7 +10,7 @@ use crate::storage::{Locks, Storage};
 use crate::{bail, err};
 use smallvec::SmallVec;
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub mod modes;
@@ -28,6 +28,8 @@ pub struct TensorImpl {
     pub(crate) unrecorded: bool,
     /// For a view, the tensor that it looks into (never itself a view).
     pub(crate) base: Option<Tensor>,
+    /// What counts the changes through this tensor, if that is not the storage: see [`Tensor::data`].
+    counter: Option<Arc<AtomicU64>>,
     pub(crate) meta: OnceLock<Arc<Meta>>,
 }
 
@@ -89,7 +91,8 @@ impl Tensor {
         unrecorded: bool,
     ) -> Tensor {
         let (wrapped, meta) = (false, OnceLock::new());
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta }))
+        let counter = None;
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, counter, meta }))
     }
 
     /// A tensor over the same storage.
@@ -98,7 +101,12 @@ impl Tensor {
         debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
         let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
         let unrecorded = base.is_some() && (*unrecorded || !modes::grad_enabled());
-        Tensor::of_parts(storage.clone(), layout, *dtype, base, *inference, unrecorded)
+        let t = Tensor::of_parts(storage.clone(), layout, *dtype, base, *inference, unrecorded);
+        if self.0.counter.is_some() {
+            self.counted_with(t)
+        } else {
+            t
+        }
     }
 
     /// An uninitialised row-major tensor.
@@ -277,6 +285,24 @@ impl Tensor {
             inner.inference = self.0.inference;
             inner.unrecorded = true;
         }
+        self.counted_with(t)
+    }
+
+    /// `t`, of which changes are counted where those of this tensor are.
+    fn counted_with(&self, mut t: Tensor) -> Tensor {
+        if let Some(inner) = Arc::get_mut(&mut t.0) {
+            inner.counter.clone_from(&self.0.counter);
+        }
+        t
+    }
+
+    /// The same elements without autograd history, and without its protection: backward does not notice what is changed
+    /// through this tensor and views of it, if others have saved the elements. What `tensor.data` gives.
+    pub fn data(&self) -> Tensor {
+        let mut t = self.alias();
+        if let Some(inner) = Arc::get_mut(&mut t.0) {
+            inner.counter = Some(Arc::new(AtomicU64::new(0)));
+        }
         t
     }
 
@@ -349,13 +375,23 @@ impl Tensor {
     pub fn is_inference(&self) -> bool {
         self.0.inference
     }
-    /// Counts in-place changes of the storage.
+    /// Counts in-place changes of the elements, as far as backward is to notice them.
     pub fn version(&self) -> u64 {
-        self.0.storage.version()
+        match &self.0.counter {
+            None => self.0.storage.noticed(),
+            Some(own) => own.load(Ordering::Acquire),
+        }
     }
     /// Notes that somebody has changed the elements.
+    #[inline]
     pub fn changed(&self) {
-        self.0.storage.bump();
+        match &self.0.counter {
+            None => self.0.storage.bump(),
+            Some(own) => {
+                self.0.storage.bump_unnoticed();
+                own.fetch_add(1, Ordering::AcqRel);
+            }
+        }
     }
     /// True if both share one storage.
     pub fn shares_storage(&self, other: &Tensor) -> bool {

@@ -1,17 +1,63 @@
-//! Whether ops are recorded, per thread.
+//! Whether ops are recorded, and in which dtype they compute, per thread.
 
+use crate::dtype::DType;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
-    static MODES: Modes =
-        const { Modes { grad: Cell::new(true), inference: Cell::new(false), saving_hooks: Cell::new(false) } };
+    static MODES: Modes = const {
+        Modes {
+            grad: Cell::new(true),
+            inference: Cell::new(false),
+            saving_hooks: Cell::new(false),
+            autocast: Cell::new(None),
+            caches: Cell::new(true),
+        }
+    };
 }
 
 struct Modes {
     grad: Cell<bool>,
     inference: Cell<bool>,
     saving_hooks: Cell<bool>,
+    autocast: Cell<Option<DType>>,
+    caches: Cell<bool>,
+}
+
+/// The dtype in which ops that gain by it compute on this thread; None if all compute in that of their inputs.
+#[inline]
+pub fn autocast() -> Option<DType> {
+    MODES.with(|m| m.autocast.get())
+}
+
+/// Sets that dtype; returns the old one.
+pub fn set_autocast(to: Option<DType>) -> Option<DType> {
+    MODES.with(|m| m.autocast.replace(to))
+}
+
+/// True if parameters that were cast once are kept until `autocast` ends.
+pub fn autocast_caches() -> bool {
+    MODES.with(|m| m.caches.get())
+}
+
+/// Says whether they are; returns what was so.
+pub fn set_autocast_caches(on: bool) -> bool {
+    MODES.with(|m| m.caches.replace(on))
+}
+
+/// Sets the dtype of `autocast` until it is dropped.
+pub(crate) struct Autocast(Option<DType>);
+
+impl Autocast {
+    pub(crate) fn set(to: Option<DType>) -> Autocast {
+        Autocast(set_autocast(to))
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        set_autocast(self.0);
+    }
 }
 
 /// True if hooks see what ops on this thread save.

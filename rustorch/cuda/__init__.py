@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from ..errors import UnsupportedError
+from ..random import Generator, manual_seed
 from . import amp
-from .errors import UnsupportedError
-from .random import Generator, manual_seed
 
 __all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
-
-# So that `from rustorch.cuda.amp import autocast` finds it.
-sys.modules[f"{__name__}.amp"] = amp
 
 
 def is_available() -> bool:
