@@ -50,7 +50,7 @@ class autocast:
         self.fast_dtype = get_autocast_dtype(device_type) if dtype is None else from_python(dtype)
         self._cache_enabled = lib.rt_autocast_caches() if cache_enabled is None else cache_enabled
         self._before: list[tuple[int, bool]] = []
-        if enabled and device_type == "cpu" and self.fast_dtype.name not in ("bfloat16", "float16"):
+        if enabled and device_type == "cpu" and self.fast_dtype not in (BY_NAME["bfloat16"], BY_NAME["float16"]):
             warnings.warn(
                 "In CPU autocast, but the target dtype is not supported. Disabling autocast.\nCPU Autocast only "
                 f"supports dtype of bfloat16, float16 currently, got {self.fast_dtype}.",
