@@ -976,6 +976,7 @@ def test_misuse_says_what_was_wanted(wrong, text):
 
 def test_accelerators_are_asked_for_and_absent() -> None:
     import rustorch.backends.cudnn as cudnn
+
     from rustorch.cuda.amp import GradScaler, autocast
 
     script = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import subprocess
@@ -772,3 +773,29 @@ def test_rearranged_sizes_that_overflow(size):
     wide = rt.empty(1, 0, 1, 1).expand(size)
     with pytest.raises((MemoryError, RustorchError), match="grow"):
         rt.nn.functional.pixel_shuffle(wide, 3)
+
+
+def test_data_counts_its_changes_itself() -> None:
+    """As PyTorch: backward notices what is changed through `detach()`, not what is changed through `data`."""
+    x = rt.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    z = y.exp()
+    for change in (lambda t: t.data.mul_(3), lambda t: t.data[:1].zero_(), lambda t: t.data.detach().add_(1)):
+        change(z)
+        assert z._version == 0
+    z.sum().backward()
+    assert rt.allclose(x.grad, z.detach())  # of the elements that are there now
+    assert z.tolist() == pytest.approx([1.0, 3 * math.exp(2) + 1])
+
+    data = y.data
+    assert (data._version, data.requires_grad, data.is_leaf, data.data_ptr()) == (0, False, True, y.data_ptr())
+    data[0].fill_(5)
+    data.detach().fill_(6)
+    assert (data._version, data[1]._version, y._version, y.data._version) == (2, 2, 0, 0) and y.tolist() == [6, 6]
+    y.detach().fill_(7)
+    assert (data._version, y._version, data.tolist()) == (2, 1, [7, 7])
+
+    w = (x * x).exp()
+    w.detach().mul_(2)
+    with pytest.raises(AutogradError, match="modified by an inplace operation"):
+        w.sum().backward()
