@@ -287,6 +287,27 @@ struct argument {
   union _cffi_union_alignment_u data;
 };
 
+static PyTypeObject *tensor_class;
+static PyObject *own_handle;     /* how objects show their handle, if their class has no other way */
+static PyTypeObject *like_plain; /* the last class besides Tensor that has none */
+
+/* Whether the object shows its handle to an op: see overrides.py. The exception is set if not. */
+static bool shows(PyObject *t) {
+  PyObject *h;
+  if (Py_TYPE(t) == tensor_class || Py_TYPE(t) == like_plain) return true;
+  h = PyObject_GetAttrString((PyObject *)Py_TYPE(t), "_h");
+  Py_XDECREF(h);
+  if (h == own_handle) {
+    Py_INCREF((PyObject *)Py_TYPE(t));
+    Py_XDECREF((PyObject *)like_plain);
+    like_plain = Py_TYPE(t);
+    return true;
+  }
+  h = h ? PyObject_GetAttrString(t, "_h") : NULL;
+  Py_XDECREF(h);
+  return h != NULL;
+}
+
 static int fill(PyObject *items, const struct rt_tensor **to, PyObject **held, Py_ssize_t n) {
   Py_ssize_t i;
   for (i = 0; i < n; i++) {
@@ -302,6 +323,7 @@ static int fill(PyObject *items, const struct rt_tensor **to, PyObject **held, P
       PyErr_SetString(PyExc_TypeError, "a Tensor in the sequence was never initialised");
       return -1;
     }
+    if (!shows(t)) return -1;
     *held = ((Owner *)t)->h;
     Py_INCREF(*held++);
   }
@@ -414,7 +436,6 @@ static struct py_tensors *tensors_at(struct rt_tensor *const *tensors, size_t le
   return &results;
 }
 static struct _cffi_ctypedescr *result_types[2]; /* pointers to the two */
-static PyTypeObject *tensor_class;
 static newfunc new_object;
 static PyObject *no_arguments;
 
@@ -503,6 +524,7 @@ static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintpt
     pointer_types[i] = (struct _cffi_ctypedescr *)types[i];
     done = owner_classes[i] != NULL && PyList_Append((PyObject *)classes, (PyObject *)owner_classes[i]) == 0;
   }
+  if (done && own_handle == NULL) own_handle = PyObject_GetAttrString((PyObject *)owner_classes[0], "_h");
   Py_INCREF((PyObject *)one);
   Py_INCREF((PyObject *)several);
   result_types[0] = (struct _cffi_ctypedescr *)one;

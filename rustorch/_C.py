@@ -8,9 +8,13 @@ from typing import Any
 
 from ._device import CPU, device
 from ._tensor import Size, Tensor
+from ._tensor import _disabled_torch_function_impl as _disabled_torch_function_impl
 from .dtypes import dtype
 from .errors import InvalidArgumentError as _LinAlgError
 from .errors import UnsupportedError
+from .overrides import DisableTorchFunction as DisableTorchFunction
+from .overrides import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
+from .overrides import _len_torch_function_stack as _len_torch_function_stack
 from .random import Generator
 
 __all__ = ["Generator", "Size", "_LinAlgError", "device", "dtype"]
@@ -39,14 +43,6 @@ def DispatchKeySet(key: DispatchKey) -> DispatchKey:
 
 class _ExcludeDispatchKeyGuard(contextlib.nullcontext[None]):
     """A context without effect: there is nothing to leave out."""
-
-
-class DisableTorchFunctionSubclass(contextlib.nullcontext[None]):
-    """A context without effect: `__torch_function__` is not looked for."""
-
-
-class DisableTorchFunction(DisableTorchFunctionSubclass):
-    """Likewise."""
 
 
 class PyTorchFileReader:

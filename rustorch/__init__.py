@@ -187,6 +187,7 @@ _ATTACHED_LATER = {
     ),
     "ops": ("__array_ufunc__",),
     "storage": ("untyped_storage", "storage"),
+    "overrides": ("__torch_function__", "_answered", "_prepare", "_unanswered"),
 }  # fmt: skip
 _TYPED = {
     "FloatTensor": "float32",

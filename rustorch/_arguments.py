@@ -454,6 +454,21 @@ def _described(kind: str, v: Any) -> str:
     return type(v).__name__
 
 
+def _may_answer(v: Any) -> bool:
+    """Whether the class of `v` may have a `__torch_function__` of its own."""
+    return type(v) is not _door._tensor_class and hasattr(type(v), "__torch_function__")
+
+
+def astray(op: Any, name: str, e: Exception, kinds: str, **arguments: Any) -> Any:
+    """What a call gives whose arguments C could not be given: what one of them, or a mode, answers. Or it raises."""
+    several = (v if isinstance(v, (tuple, list)) else (v,) for v in arguments.values())
+    if _door.modes or any(_may_answer(v) for vs in several for v in vs):
+        answer = _door._tensor_class._answered(op, arguments)
+        if answer is not None:
+            return answer[0]
+    raise misuse(name, e, kinds, **arguments) from None
+
+
 def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
     """The error for arguments that C could not be given: names the op, the argument, what was wanted and what came."""
     if isinstance(e, RustorchError):

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: What dtypes, sizes and others call the package when they are shown; `as_torch` makes it "torch".
 shown_as = "rustorch"
 
+#: How many `TorchFunctionMode`s are on, in all threads.
+modes = 0
+
 NULL: Any = ffi.NULL
 new = object.__new__
 if lib.rt_abi_version() != lib.RT_ABI_VERSION:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from ._arguments import (
     KINDS,
     NUMBERS,
+    astray,
     bool_,
     dtype_code,
     int_,
     into,
     ints,
-    misuse,
     number,
     old_form,
     operand,
@@ -91,7 +91,7 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         else:
             t = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
+        return astray(empty, "empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -118,7 +118,7 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         else:
             t = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
+        return astray(zeros, "zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -145,7 +145,7 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
         else:
             t = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
+        return astray(ones, "ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -170,7 +170,7 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
         else:
             t = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype) from None
+        return astray(full, "full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -196,7 +196,7 @@ def empty_strided(size: int | Sequence[int], stride: int | Sequence[int], *, dty
         else:
             t = _py_empty_strided(size, len(size), stride, len(stride), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("empty_strided", e, "Ints Ints OptDType", size=size, stride=stride, dtype=dtype) from None
+        return astray(empty_strided, "empty_strided", e, "Ints Ints OptDType", size=size, stride=stride, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -219,7 +219,7 @@ def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
         else:
             t = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("empty_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+        return astray(empty_like, "empty_like", e, "Tensor OptDType", input=input, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -242,7 +242,7 @@ def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
         else:
             t = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("zeros_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+        return astray(zeros_like, "zeros_like", e, "Tensor OptDType", input=input, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -265,7 +265,7 @@ def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None,
         else:
             t = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ones_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+        return astray(ones_like, "ones_like", e, "Tensor OptDType", input=input, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -288,7 +288,7 @@ def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None,
         else:
             t = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype) from None
+        return astray(full_like, "full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -314,7 +314,7 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
         else:
             t = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
+        return astray(arange, "arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -338,7 +338,7 @@ def range(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None 
         else:
             t = _py_range(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("range", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
+        return astray(range, "range", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -362,7 +362,7 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
         else:
             t = _py_linspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
+        return astray(linspace, "linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -386,7 +386,7 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
         else:
             t = _py_logspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
+        return astray(logspace, "logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -410,7 +410,7 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
         else:
             t = _py_eye(n if n.__class__ is int else int_(n), NULL if m is None else (m if m.__class__ is int else int_(m),), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
+        return astray(eye, "eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -434,7 +434,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         else:
             t = _py_tril_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
+        return astray(tril_indices, "tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -453,7 +453,7 @@ def combination_indices(n: int, r: int, with_replacement: bool = False, *, out: 
         else:
             t = _py_combination_indices(n if n.__class__ is int else int_(n), r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("combination_indices", e, "Int Int Bool", n=n, r=r, with_replacement=with_replacement) from None
+        return astray(combination_indices, "combination_indices", e, "Int Int Bool", n=n, r=r, with_replacement=with_replacement, out=out)
     if t is None:
         raise error()
     return t
@@ -475,7 +475,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         else:
             t = _py_triu_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
+        return astray(triu_indices, "triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -499,7 +499,7 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
         else:
             t = _py_hann_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+        return astray(hann_window, "hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -523,7 +523,7 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
         else:
             t = _py_hamming_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
+        return astray(hamming_window, "hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -547,7 +547,7 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
         else:
             t = _py_blackman_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+        return astray(blackman_window, "blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -571,7 +571,7 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
         else:
             t = _py_bartlett_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+        return astray(bartlett_window, "bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -595,7 +595,7 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
         else:
             t = _py_kaiser_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
+        return astray(kaiser_window, "kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -621,7 +621,7 @@ def add(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return add(operand(input), other=other, alpha=alpha, out=out)
-        raise misuse("add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
+        return astray(add, "add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -641,7 +641,7 @@ def add_(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1) ->
         else:
             status = _py_add_scalar_(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("add_", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
+        return astray(add_, "add_", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha)
     if status:
         raise error()
     return input
@@ -665,7 +665,7 @@ def sub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return sub(operand(input), other=other, alpha=alpha, out=out)
-        raise misuse("sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
+        return astray(sub, "sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -688,7 +688,7 @@ def sub_(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1) ->
         else:
             status = _py_sub_scalar_(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sub_", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
+        return astray(sub_, "sub_", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha)
     if status:
         raise error()
     return input
@@ -713,7 +713,7 @@ def rsub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, ou
         else:
             t = _py_rsub_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rsub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
+        return astray(rsub, "rsub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -735,7 +735,7 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return mul(operand(input), other=other, out=out)
-        raise misuse("mul", e, "Tensor Operand", input=input, other=other) from None
+        return astray(mul, "mul", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -756,7 +756,7 @@ def mul_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_mul_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mul_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(mul_, "mul_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -781,7 +781,7 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return div(operand(input), other=other, rounding_mode=rounding_mode, out=out)
-        raise misuse("div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
+        return astray(div, "div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode, out=out)
     if t is None:
         raise error()
     return t
@@ -803,7 +803,7 @@ def div_(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None
         else:
             status = _py_div_scalar_(input._h, *number(other), word(rounding_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("div_", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
+        return astray(div_, "div_", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode)
     if status:
         raise error()
     return input
@@ -829,7 +829,7 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return floor_divide(operand(input), other=other, out=out)
-        raise misuse("floor_divide", e, "Tensor Operand", input=input, other=other) from None
+        return astray(floor_divide, "floor_divide", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -847,7 +847,7 @@ def floor_divide_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_floor_divide_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("floor_divide_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(floor_divide_, "floor_divide_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -869,7 +869,7 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return remainder(operand(input), other=other, out=out)
-        raise misuse("remainder", e, "Tensor Operand", input=input, other=other) from None
+        return astray(remainder, "remainder", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -887,7 +887,7 @@ def remainder_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_remainder_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("remainder_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(remainder_, "remainder_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -907,7 +907,7 @@ def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) ->
         else:
             t = _py_fmod_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fmod", e, "Tensor Operand", input=input, other=other) from None
+        return astray(fmod, "fmod", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -925,7 +925,7 @@ def fmod_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_fmod_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fmod_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(fmod_, "fmod_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -942,7 +942,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, 
         else:
             t = _py_addcmul(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addcmul", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
+        return astray(addcmul, "addcmul", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -956,7 +956,7 @@ def addcmul_(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1)
     try:
         status = _py_addcmul_(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addcmul_", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
+        return astray(addcmul_, "addcmul_", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value)
     if status:
         raise error()
     return input
@@ -973,7 +973,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, 
         else:
             t = _py_addcdiv(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addcdiv", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
+        return astray(addcdiv, "addcdiv", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -987,7 +987,7 @@ def addcdiv_(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1)
     try:
         status = _py_addcdiv_(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addcdiv_", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
+        return astray(addcdiv_, "addcdiv_", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value)
     if status:
         raise error()
     return input
@@ -1007,7 +1007,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number, *, out: Tensor | N
         else:
             t = _py_lerp_scalar(input._h, end._h, *number(weight))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lerp", e, "Tensor Tensor Operand", input=input, end=end, weight=weight) from None
+        return astray(lerp, "lerp", e, "Tensor Tensor Operand", input=input, end=end, weight=weight, out=out)
     if t is None:
         raise error()
     return t
@@ -1025,7 +1025,7 @@ def lerp_(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
         else:
             status = _py_lerp_scalar_(input._h, end._h, *number(weight))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lerp_", e, "Tensor Tensor Operand", input=input, end=end, weight=weight) from None
+        return astray(lerp_, "lerp_", e, "Tensor Tensor Operand", input=input, end=end, weight=weight)
     if status:
         raise error()
     return input
@@ -1042,7 +1042,7 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_neg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("neg", e, "Tensor", input=input) from None
+        return astray(neg, "neg", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1059,7 +1059,7 @@ def neg_(input: Tensor) -> Tensor:
     try:
         status = _py_neg_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("neg_", e, "Tensor", input=input) from None
+        return astray(neg_, "neg_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1076,7 +1076,7 @@ def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_positive(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("positive", e, "Tensor", input=input) from None
+        return astray(positive, "positive", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -1095,7 +1095,7 @@ def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_reciprocal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("reciprocal", e, "Tensor", input=input) from None
+        return astray(reciprocal, "reciprocal", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1109,7 +1109,7 @@ def reciprocal_(input: Tensor) -> Tensor:
     try:
         status = _py_reciprocal_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("reciprocal_", e, "Tensor", input=input) from None
+        return astray(reciprocal_, "reciprocal_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1126,7 +1126,7 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_abs(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("abs", e, "Tensor", input=input) from None
+        return astray(abs, "abs", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1143,7 +1143,7 @@ def abs_(input: Tensor) -> Tensor:
     try:
         status = _py_abs_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("abs_", e, "Tensor", input=input) from None
+        return astray(abs_, "abs_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1163,7 +1163,7 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sign", e, "Tensor", input=input) from None
+        return astray(sign, "sign", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1177,7 +1177,7 @@ def sign_(input: Tensor) -> Tensor:
     try:
         status = _py_sign_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sign_", e, "Tensor", input=input) from None
+        return astray(sign_, "sign_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1194,7 +1194,7 @@ def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_signbit(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("signbit", e, "Tensor", input=input) from None
+        return astray(signbit, "signbit", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1214,7 +1214,7 @@ def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None
         else:
             t = _py_copysign_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("copysign", e, "Tensor Operand", input=input, other=other) from None
+        return astray(copysign, "copysign", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -1232,7 +1232,7 @@ def copysign_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_copysign_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("copysign_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(copysign_, "copysign_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -1252,7 +1252,7 @@ def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) 
         else:
             t = _py_pow_scalar(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pow", e, "Tensor Operand", input=input, exponent=exponent) from None
+        return astray(pow, "pow", e, "Tensor Operand", input=input, exponent=exponent, out=out)
     if t is None:
         raise error()
     return t
@@ -1270,7 +1270,7 @@ def pow_(input: Tensor, exponent: Tensor | Number) -> Tensor:
         else:
             status = _py_pow_scalar_(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pow_", e, "Tensor Operand", input=input, exponent=exponent) from None
+        return astray(pow_, "pow_", e, "Tensor Operand", input=input, exponent=exponent)
     if status:
         raise error()
     return input
@@ -1292,7 +1292,7 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(exponent, Tensor):
             return float_power(operand(input), exponent=exponent, out=out)
-        raise misuse("float_power", e, "Tensor Operand", input=input, exponent=exponent) from None
+        return astray(float_power, "float_power", e, "Tensor Operand", input=input, exponent=exponent, out=out)
     if t is None:
         raise error()
     return t
@@ -1310,7 +1310,7 @@ def float_power_(input: Tensor, exponent: Tensor | Number) -> Tensor:
         else:
             status = _py_float_power_scalar_(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("float_power_", e, "Tensor Operand", input=input, exponent=exponent) from None
+        return astray(float_power_, "float_power_", e, "Tensor Operand", input=input, exponent=exponent)
     if status:
         raise error()
     return input
@@ -1327,7 +1327,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_square(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("square", e, "Tensor", input=input) from None
+        return astray(square, "square", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1341,7 +1341,7 @@ def square_(input: Tensor) -> Tensor:
     try:
         status = _py_square_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("square_", e, "Tensor", input=input) from None
+        return astray(square_, "square_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1358,7 +1358,7 @@ def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sqrt", e, "Tensor", input=input) from None
+        return astray(sqrt, "sqrt", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1372,7 +1372,7 @@ def sqrt_(input: Tensor) -> Tensor:
     try:
         status = _py_sqrt_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sqrt_", e, "Tensor", input=input) from None
+        return astray(sqrt_, "sqrt_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1389,7 +1389,7 @@ def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_rsqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rsqrt", e, "Tensor", input=input) from None
+        return astray(rsqrt, "rsqrt", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1403,7 +1403,7 @@ def rsqrt_(input: Tensor) -> Tensor:
     try:
         status = _py_rsqrt_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rsqrt_", e, "Tensor", input=input) from None
+        return astray(rsqrt_, "rsqrt_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1420,7 +1420,7 @@ def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_exp(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exp", e, "Tensor", input=input) from None
+        return astray(exp, "exp", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1434,7 +1434,7 @@ def exp_(input: Tensor) -> Tensor:
     try:
         status = _py_exp_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exp_", e, "Tensor", input=input) from None
+        return astray(exp_, "exp_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1451,7 +1451,7 @@ def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_exp2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exp2", e, "Tensor", input=input) from None
+        return astray(exp2, "exp2", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1465,7 +1465,7 @@ def exp2_(input: Tensor) -> Tensor:
     try:
         status = _py_exp2_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exp2_", e, "Tensor", input=input) from None
+        return astray(exp2_, "exp2_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1482,7 +1482,7 @@ def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_expm1(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("expm1", e, "Tensor", input=input) from None
+        return astray(expm1, "expm1", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1496,7 +1496,7 @@ def expm1_(input: Tensor) -> Tensor:
     try:
         status = _py_expm1_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("expm1_", e, "Tensor", input=input) from None
+        return astray(expm1_, "expm1_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1513,7 +1513,7 @@ def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_log(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log", e, "Tensor", input=input) from None
+        return astray(log, "log", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1527,7 +1527,7 @@ def log_(input: Tensor) -> Tensor:
     try:
         status = _py_log_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log_", e, "Tensor", input=input) from None
+        return astray(log_, "log_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1544,7 +1544,7 @@ def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_log2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log2", e, "Tensor", input=input) from None
+        return astray(log2, "log2", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1558,7 +1558,7 @@ def log2_(input: Tensor) -> Tensor:
     try:
         status = _py_log2_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log2_", e, "Tensor", input=input) from None
+        return astray(log2_, "log2_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1575,7 +1575,7 @@ def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_log10(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log10", e, "Tensor", input=input) from None
+        return astray(log10, "log10", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1589,7 +1589,7 @@ def log10_(input: Tensor) -> Tensor:
     try:
         status = _py_log10_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log10_", e, "Tensor", input=input) from None
+        return astray(log10_, "log10_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1606,7 +1606,7 @@ def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_log1p(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log1p", e, "Tensor", input=input) from None
+        return astray(log1p, "log1p", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1620,7 +1620,7 @@ def log1p_(input: Tensor) -> Tensor:
     try:
         status = _py_log1p_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log1p_", e, "Tensor", input=input) from None
+        return astray(log1p_, "log1p_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1637,7 +1637,7 @@ def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
         else:
             t = _py_logaddexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logaddexp", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logaddexp, "logaddexp", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -1654,7 +1654,7 @@ def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Te
         else:
             t = _py_logaddexp2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logaddexp2", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logaddexp2, "logaddexp2", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -1676,7 +1676,7 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return xlogy(operand(input), other=other, out=out)
-        raise misuse("xlogy", e, "Tensor Operand", input=input, other=other) from None
+        return astray(xlogy, "xlogy", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -1694,7 +1694,7 @@ def xlogy_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_xlogy_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("xlogy_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(xlogy_, "xlogy_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -1711,7 +1711,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
         else:
             t = _py_logit(input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logit", e, "Tensor OptFloat", input=input, eps=eps) from None
+        return astray(logit, "logit", e, "Tensor OptFloat", input=input, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -1725,7 +1725,7 @@ def logit_(input: Tensor, eps: float | None = None) -> Tensor:
     try:
         status = _py_logit_(input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logit_", e, "Tensor OptFloat", input=input, eps=eps) from None
+        return astray(logit_, "logit_", e, "Tensor OptFloat", input=input, eps=eps)
     if status:
         raise error()
     return input
@@ -1742,7 +1742,7 @@ def logit_backward(grad_output: Tensor, input: Tensor, eps: float | None = None,
         else:
             t = _py_logit_backward(grad_output._h, input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logit_backward", e, "Tensor Tensor OptFloat", grad_output=grad_output, input=input, eps=eps) from None
+        return astray(logit_backward, "logit_backward", e, "Tensor Tensor OptFloat", grad_output=grad_output, input=input, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -1759,7 +1759,7 @@ def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sin", e, "Tensor", input=input) from None
+        return astray(sin, "sin", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1773,7 +1773,7 @@ def sin_(input: Tensor) -> Tensor:
     try:
         status = _py_sin_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sin_", e, "Tensor", input=input) from None
+        return astray(sin_, "sin_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1790,7 +1790,7 @@ def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_cos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cos", e, "Tensor", input=input) from None
+        return astray(cos, "cos", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1804,7 +1804,7 @@ def cos_(input: Tensor) -> Tensor:
     try:
         status = _py_cos_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cos_", e, "Tensor", input=input) from None
+        return astray(cos_, "cos_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1821,7 +1821,7 @@ def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_tan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tan", e, "Tensor", input=input) from None
+        return astray(tan, "tan", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1835,7 +1835,7 @@ def tan_(input: Tensor) -> Tensor:
     try:
         status = _py_tan_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tan_", e, "Tensor", input=input) from None
+        return astray(tan_, "tan_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1852,7 +1852,7 @@ def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_asin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("asin", e, "Tensor", input=input) from None
+        return astray(asin, "asin", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1869,7 +1869,7 @@ def asin_(input: Tensor) -> Tensor:
     try:
         status = _py_asin_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("asin_", e, "Tensor", input=input) from None
+        return astray(asin_, "asin_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1889,7 +1889,7 @@ def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_acos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("acos", e, "Tensor", input=input) from None
+        return astray(acos, "acos", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1906,7 +1906,7 @@ def acos_(input: Tensor) -> Tensor:
     try:
         status = _py_acos_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("acos_", e, "Tensor", input=input) from None
+        return astray(acos_, "acos_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1926,7 +1926,7 @@ def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_atan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atan", e, "Tensor", input=input) from None
+        return astray(atan, "atan", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -1943,7 +1943,7 @@ def atan_(input: Tensor) -> Tensor:
     try:
         status = _py_atan_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atan_", e, "Tensor", input=input) from None
+        return astray(atan_, "atan_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -1963,7 +1963,7 @@ def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_atan2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atan2", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(atan2, "atan2", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -1980,7 +1980,7 @@ def atan2_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_atan2_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atan2_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(atan2_, "atan2_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -2000,7 +2000,7 @@ def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sinh", e, "Tensor", input=input) from None
+        return astray(sinh, "sinh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2014,7 +2014,7 @@ def sinh_(input: Tensor) -> Tensor:
     try:
         status = _py_sinh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sinh_", e, "Tensor", input=input) from None
+        return astray(sinh_, "sinh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2031,7 +2031,7 @@ def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_cosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cosh", e, "Tensor", input=input) from None
+        return astray(cosh, "cosh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2045,7 +2045,7 @@ def cosh_(input: Tensor) -> Tensor:
     try:
         status = _py_cosh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cosh_", e, "Tensor", input=input) from None
+        return astray(cosh_, "cosh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2062,7 +2062,7 @@ def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_tanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tanh", e, "Tensor", input=input) from None
+        return astray(tanh, "tanh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2076,7 +2076,7 @@ def tanh_(input: Tensor) -> Tensor:
     try:
         status = _py_tanh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tanh_", e, "Tensor", input=input) from None
+        return astray(tanh_, "tanh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2093,7 +2093,7 @@ def tanh_backward(grad_output: Tensor, output: Tensor, *, out: Tensor | None = N
         else:
             t = _py_tanh_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tanh_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
+        return astray(tanh_backward, "tanh_backward", e, "Tensor Tensor", grad_output=grad_output, output=output, out=out)
     if t is None:
         raise error()
     return t
@@ -2110,7 +2110,7 @@ def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_asinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("asinh", e, "Tensor", input=input) from None
+        return astray(asinh, "asinh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2127,7 +2127,7 @@ def asinh_(input: Tensor) -> Tensor:
     try:
         status = _py_asinh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("asinh_", e, "Tensor", input=input) from None
+        return astray(asinh_, "asinh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2147,7 +2147,7 @@ def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_acosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("acosh", e, "Tensor", input=input) from None
+        return astray(acosh, "acosh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2164,7 +2164,7 @@ def acosh_(input: Tensor) -> Tensor:
     try:
         status = _py_acosh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("acosh_", e, "Tensor", input=input) from None
+        return astray(acosh_, "acosh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2184,7 +2184,7 @@ def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_atanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atanh", e, "Tensor", input=input) from None
+        return astray(atanh, "atanh", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2201,7 +2201,7 @@ def atanh_(input: Tensor) -> Tensor:
     try:
         status = _py_atanh_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atanh_", e, "Tensor", input=input) from None
+        return astray(atanh_, "atanh_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2221,7 +2221,7 @@ def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_hypot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hypot", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(hypot, "hypot", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2235,7 +2235,7 @@ def hypot_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_hypot_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hypot_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(hypot_, "hypot_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -2252,7 +2252,7 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sinc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sinc", e, "Tensor", input=input) from None
+        return astray(sinc, "sinc", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2266,7 +2266,7 @@ def sinc_(input: Tensor) -> Tensor:
     try:
         status = _py_sinc_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sinc_", e, "Tensor", input=input) from None
+        return astray(sinc_, "sinc_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2283,7 +2283,7 @@ def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_deg2rad(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("deg2rad", e, "Tensor", input=input) from None
+        return astray(deg2rad, "deg2rad", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2297,7 +2297,7 @@ def deg2rad_(input: Tensor) -> Tensor:
     try:
         status = _py_deg2rad_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("deg2rad_", e, "Tensor", input=input) from None
+        return astray(deg2rad_, "deg2rad_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2314,7 +2314,7 @@ def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_rad2deg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rad2deg", e, "Tensor", input=input) from None
+        return astray(rad2deg, "rad2deg", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2328,7 +2328,7 @@ def rad2deg_(input: Tensor) -> Tensor:
     try:
         status = _py_rad2deg_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rad2deg_", e, "Tensor", input=input) from None
+        return astray(rad2deg_, "rad2deg_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2345,7 +2345,7 @@ def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_ceil(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ceil", e, "Tensor", input=input) from None
+        return astray(ceil, "ceil", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2359,7 +2359,7 @@ def ceil_(input: Tensor) -> Tensor:
     try:
         status = _py_ceil_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ceil_", e, "Tensor", input=input) from None
+        return astray(ceil_, "ceil_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2376,7 +2376,7 @@ def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_floor(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("floor", e, "Tensor", input=input) from None
+        return astray(floor, "floor", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2390,7 +2390,7 @@ def floor_(input: Tensor) -> Tensor:
     try:
         status = _py_floor_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("floor_", e, "Tensor", input=input) from None
+        return astray(floor_, "floor_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2407,7 +2407,7 @@ def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_trunc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("trunc", e, "Tensor", input=input) from None
+        return astray(trunc, "trunc", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2424,7 +2424,7 @@ def trunc_(input: Tensor) -> Tensor:
     try:
         status = _py_trunc_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("trunc_", e, "Tensor", input=input) from None
+        return astray(trunc_, "trunc_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2444,7 +2444,7 @@ def round(input: Tensor, decimals: int = 0, *, out: Tensor | None = None) -> Ten
         else:
             t = _py_round(input._h, decimals if decimals.__class__ is int else int_(decimals))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("round", e, "Tensor Int", input=input, decimals=decimals) from None
+        return astray(round, "round", e, "Tensor Int", input=input, decimals=decimals, out=out)
     if t is None:
         raise error()
     return t
@@ -2458,7 +2458,7 @@ def round_(input: Tensor, decimals: int = 0) -> Tensor:
     try:
         status = _py_round_(input._h, decimals if decimals.__class__ is int else int_(decimals))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("round_", e, "Tensor Int", input=input, decimals=decimals) from None
+        return astray(round_, "round_", e, "Tensor Int", input=input, decimals=decimals)
     if status:
         raise error()
     return input
@@ -2475,7 +2475,7 @@ def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_frac(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("frac", e, "Tensor", input=input) from None
+        return astray(frac, "frac", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2489,7 +2489,7 @@ def frac_(input: Tensor) -> Tensor:
     try:
         status = _py_frac_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("frac_", e, "Tensor", input=input) from None
+        return astray(frac_, "frac_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2506,7 +2506,7 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
         else:
             t = _py_nan_to_num(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nan_to_num", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf) from None
+        return astray(nan_to_num, "nan_to_num", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf, out=out)
     if t is None:
         raise error()
     return t
@@ -2520,7 +2520,7 @@ def nan_to_num_(input: Tensor, nan: float | None = None, posinf: float | None = 
     try:
         status = _py_nan_to_num_(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nan_to_num_", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf) from None
+        return astray(nan_to_num_, "nan_to_num_", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf)
     if status:
         raise error()
     return input
@@ -2537,7 +2537,7 @@ def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_erf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erf", e, "Tensor", input=input) from None
+        return astray(erf, "erf", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2551,7 +2551,7 @@ def erf_(input: Tensor) -> Tensor:
     try:
         status = _py_erf_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erf_", e, "Tensor", input=input) from None
+        return astray(erf_, "erf_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2568,7 +2568,7 @@ def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_erfc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erfc", e, "Tensor", input=input) from None
+        return astray(erfc, "erfc", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2582,7 +2582,7 @@ def erfc_(input: Tensor) -> Tensor:
     try:
         status = _py_erfc_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erfc_", e, "Tensor", input=input) from None
+        return astray(erfc_, "erfc_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2599,7 +2599,7 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_erfinv(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erfinv", e, "Tensor", input=input) from None
+        return astray(erfinv, "erfinv", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2613,7 +2613,7 @@ def erfinv_(input: Tensor) -> Tensor:
     try:
         status = _py_erfinv_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("erfinv_", e, "Tensor", input=input) from None
+        return astray(erfinv_, "erfinv_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2630,7 +2630,7 @@ def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_lgamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lgamma", e, "Tensor", input=input) from None
+        return astray(lgamma, "lgamma", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2644,7 +2644,7 @@ def lgamma_(input: Tensor) -> Tensor:
     try:
         status = _py_lgamma_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lgamma_", e, "Tensor", input=input) from None
+        return astray(lgamma_, "lgamma_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2661,7 +2661,7 @@ def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_digamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("digamma", e, "Tensor", input=input) from None
+        return astray(digamma, "digamma", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2675,7 +2675,7 @@ def digamma_(input: Tensor) -> Tensor:
     try:
         status = _py_digamma_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("digamma_", e, "Tensor", input=input) from None
+        return astray(digamma_, "digamma_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -2692,7 +2692,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_polygamma(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("polygamma", e, "Int Tensor", n=n, input=input) from None
+        return astray(polygamma, "polygamma", e, "Int Tensor", n=n, input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -2706,7 +2706,7 @@ def polygamma_(n: int, input: Tensor) -> Tensor:
     try:
         status = _py_polygamma_(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("polygamma_", e, "Int Tensor", n=n, input=input) from None
+        return astray(polygamma_, "polygamma_", e, "Int Tensor", n=n, input=input)
     if status:
         raise error()
     return input
@@ -2723,7 +2723,7 @@ def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tenso
         else:
             t = _py_maximum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("maximum", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(maximum, "maximum", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2740,7 +2740,7 @@ def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tenso
         else:
             t = _py_minimum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("minimum", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(minimum, "minimum", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2757,7 +2757,7 @@ def extreme_backward(grad_output: Tensor, high: Tensor, low: Tensor, *, out: Ten
         else:
             t = _py_extreme_backward(grad_output._h, high._h, low._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("extreme_backward", e, "Tensor Tensor Tensor", grad_output=grad_output, high=high, low=low) from None
+        return astray(extreme_backward, "extreme_backward", e, "Tensor Tensor Tensor", grad_output=grad_output, high=high, low=low, out=out)
     if t is None:
         raise error()
     return t
@@ -2774,7 +2774,7 @@ def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_fmax(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fmax", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(fmax, "fmax", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2791,7 +2791,7 @@ def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_fmin(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fmin", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(fmin, "fmin", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2810,7 +2810,7 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *
         else:
             t = _py_clamp(input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
+        return astray(clamp, "clamp", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max, out=out)
     if t is None:
         raise error()
     return t
@@ -2827,7 +2827,7 @@ def clamp_(input: Tensor, min: Number | None = None, max: Number | None = None) 
     try:
         status = _py_clamp_(input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
+        return astray(clamp_, "clamp_", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max)
     if status:
         raise error()
     return input
@@ -2847,7 +2847,7 @@ def clamp_min(input: Tensor, min: Number, *, out: Tensor | None = None) -> Tenso
         else:
             t = _py_clamp_min(input._h, *number(min))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_min", e, "Tensor Scalar", input=input, min=min) from None
+        return astray(clamp_min, "clamp_min", e, "Tensor Scalar", input=input, min=min, out=out)
     if t is None:
         raise error()
     return t
@@ -2861,7 +2861,7 @@ def clamp_min_(input: Tensor, min: Number) -> Tensor:
     try:
         status = _py_clamp_min_(input._h, *number(min))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_min_", e, "Tensor Scalar", input=input, min=min) from None
+        return astray(clamp_min_, "clamp_min_", e, "Tensor Scalar", input=input, min=min)
     if status:
         raise error()
     return input
@@ -2878,7 +2878,7 @@ def clamp_max(input: Tensor, max: Number, *, out: Tensor | None = None) -> Tenso
         else:
             t = _py_clamp_max(input._h, *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_max", e, "Tensor Scalar", input=input, max=max) from None
+        return astray(clamp_max, "clamp_max", e, "Tensor Scalar", input=input, max=max, out=out)
     if t is None:
         raise error()
     return t
@@ -2892,7 +2892,7 @@ def clamp_max_(input: Tensor, max: Number) -> Tensor:
     try:
         status = _py_clamp_max_(input._h, *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_max_", e, "Tensor Scalar", input=input, max=max) from None
+        return astray(clamp_max_, "clamp_max_", e, "Tensor Scalar", input=input, max=max)
     if status:
         raise error()
     return input
@@ -2909,7 +2909,7 @@ def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None
         else:
             t = _py_clamp_backward(grad_output._h, input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_backward", e, "Tensor Tensor OptScalar OptScalar", grad_output=grad_output, input=input, min=min, max=max) from None
+        return astray(clamp_backward, "clamp_backward", e, "Tensor Tensor OptScalar OptScalar", grad_output=grad_output, input=input, min=min, max=max, out=out)
     if t is None:
         raise error()
     return t
@@ -2926,7 +2926,7 @@ def clamp_tensor(input: Tensor, min: Tensor | None = None, max: Tensor | None = 
         else:
             t = _py_clamp_tensor(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_tensor", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max) from None
+        return astray(clamp_tensor, "clamp_tensor", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max, out=out)
     if t is None:
         raise error()
     return t
@@ -2940,7 +2940,7 @@ def clamp_tensor_(input: Tensor, min: Tensor | None = None, max: Tensor | None =
     try:
         status = _py_clamp_tensor_(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clamp_tensor_", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max) from None
+        return astray(clamp_tensor_, "clamp_tensor_", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max)
     if status:
         raise error()
     return input
@@ -2960,7 +2960,7 @@ def eq(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_eq_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("eq", e, "Tensor Operand", input=input, other=other) from None
+        return astray(eq, "eq", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -2978,7 +2978,7 @@ def eq_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_eq_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("eq_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(eq_, "eq_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -2998,7 +2998,7 @@ def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_ne_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ne", e, "Tensor Operand", input=input, other=other) from None
+        return astray(ne, "ne", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3019,7 +3019,7 @@ def ne_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_ne_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ne_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(ne_, "ne_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3042,7 +3042,7 @@ def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_lt_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lt", e, "Tensor Operand", input=input, other=other) from None
+        return astray(lt, "lt", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3063,7 +3063,7 @@ def lt_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_lt_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lt_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(lt_, "lt_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3086,7 +3086,7 @@ def le(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_le_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("le", e, "Tensor Operand", input=input, other=other) from None
+        return astray(le, "le", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3107,7 +3107,7 @@ def le_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_le_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("le_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(le_, "le_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3130,7 +3130,7 @@ def gt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_gt_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gt", e, "Tensor Operand", input=input, other=other) from None
+        return astray(gt, "gt", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3151,7 +3151,7 @@ def gt_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_gt_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gt_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(gt_, "gt_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3174,7 +3174,7 @@ def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
         else:
             t = _py_ge_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ge", e, "Tensor Operand", input=input, other=other) from None
+        return astray(ge, "ge", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3195,7 +3195,7 @@ def ge_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_ge_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ge_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(ge_, "ge_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3215,7 +3215,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         else:
             t = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
+        return astray(isclose, "isclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan, out=out)
     if t is None:
         raise error()
     return t
@@ -3229,7 +3229,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     try:
         t = _py_allclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("allclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
+        return astray(allclose, "allclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan)
     if t is None:
         raise error()
     return t
@@ -3243,7 +3243,7 @@ def equal(input: Tensor, other: Tensor) -> Tensor:
     try:
         t = _py_equal(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("equal", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(equal, "equal", e, "Tensor Tensor", input=input, other=other)
     if t is None:
         raise error()
     return t
@@ -3260,7 +3260,7 @@ def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isnan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isnan", e, "Tensor", input=input) from None
+        return astray(isnan, "isnan", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3277,7 +3277,7 @@ def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isinf", e, "Tensor", input=input) from None
+        return astray(isinf, "isinf", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3294,7 +3294,7 @@ def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isfinite(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isfinite", e, "Tensor", input=input) from None
+        return astray(isfinite, "isfinite", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3311,7 +3311,7 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isposinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isposinf", e, "Tensor", input=input) from None
+        return astray(isposinf, "isposinf", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3328,7 +3328,7 @@ def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isneginf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isneginf", e, "Tensor", input=input) from None
+        return astray(isneginf, "isneginf", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3345,7 +3345,7 @@ def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_isreal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isreal", e, "Tensor", input=input) from None
+        return astray(isreal, "isreal", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3362,7 +3362,7 @@ def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
         else:
             t = _py_logical_and(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_and", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_and, "logical_and", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3376,7 +3376,7 @@ def logical_and_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_logical_and_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_and_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_and_, "logical_and_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3393,7 +3393,7 @@ def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Te
         else:
             t = _py_logical_or(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_or", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_or, "logical_or", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3407,7 +3407,7 @@ def logical_or_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_logical_or_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_or_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_or_, "logical_or_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3424,7 +3424,7 @@ def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
         else:
             t = _py_logical_xor(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_xor", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_xor, "logical_xor", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3438,7 +3438,7 @@ def logical_xor_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_logical_xor_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_xor_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(logical_xor_, "logical_xor_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3455,7 +3455,7 @@ def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_logical_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_not", e, "Tensor", input=input) from None
+        return astray(logical_not, "logical_not", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3469,7 +3469,7 @@ def logical_not_(input: Tensor) -> Tensor:
     try:
         status = _py_logical_not_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logical_not_", e, "Tensor", input=input) from None
+        return astray(logical_not_, "logical_not_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -3491,7 +3491,7 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_and(operand(input), other=other, out=out)
-        raise misuse("bitwise_and", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_and, "bitwise_and", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3509,7 +3509,7 @@ def bitwise_and_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_bitwise_and_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_and_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_and_, "bitwise_and_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3531,7 +3531,7 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_or(operand(input), other=other, out=out)
-        raise misuse("bitwise_or", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_or, "bitwise_or", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3549,7 +3549,7 @@ def bitwise_or_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_bitwise_or_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_or_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_or_, "bitwise_or_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3571,7 +3571,7 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_xor(operand(input), other=other, out=out)
-        raise misuse("bitwise_xor", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_xor, "bitwise_xor", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3589,7 +3589,7 @@ def bitwise_xor_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_bitwise_xor_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_xor_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_xor_, "bitwise_xor_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3606,7 +3606,7 @@ def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_bitwise_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_not", e, "Tensor", input=input) from None
+        return astray(bitwise_not, "bitwise_not", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3620,7 +3620,7 @@ def bitwise_not_(input: Tensor) -> Tensor:
     try:
         status = _py_bitwise_not_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_not_", e, "Tensor", input=input) from None
+        return astray(bitwise_not_, "bitwise_not_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -3642,7 +3642,7 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_left_shift(operand(input), other=other, out=out)
-        raise misuse("bitwise_left_shift", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_left_shift, "bitwise_left_shift", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3660,7 +3660,7 @@ def bitwise_left_shift_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_bitwise_left_shift_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_left_shift_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_left_shift_, "bitwise_left_shift_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3682,7 +3682,7 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_right_shift(operand(input), other=other, out=out)
-        raise misuse("bitwise_right_shift", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_right_shift, "bitwise_right_shift", e, "Tensor Operand", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3700,7 +3700,7 @@ def bitwise_right_shift_(input: Tensor, other: Tensor | Number) -> Tensor:
         else:
             status = _py_bitwise_right_shift_scalar_(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bitwise_right_shift_", e, "Tensor Operand", input=input, other=other) from None
+        return astray(bitwise_right_shift_, "bitwise_right_shift_", e, "Tensor Operand", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3717,7 +3717,7 @@ def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_gcd(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gcd", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(gcd, "gcd", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3731,7 +3731,7 @@ def gcd_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_gcd_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gcd_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(gcd_, "gcd_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3748,7 +3748,7 @@ def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_lcm(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lcm", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(lcm, "lcm", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3762,7 +3762,7 @@ def lcm_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_lcm_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lcm_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(lcm_, "lcm_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3781,7 +3781,7 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, 
         else:
             t = _py_where(condition._h, input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("where", e, "Tensor Operand Operand", condition=condition, input=input, other=other) from None
+        return astray(where, "where", e, "Tensor Operand Operand", condition=condition, input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3798,7 +3798,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
         else:
             t = _py_heaviside(input._h, values._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("heaviside", e, "Tensor Tensor", input=input, values=values) from None
+        return astray(heaviside, "heaviside", e, "Tensor Tensor", input=input, values=values, out=out)
     if t is None:
         raise error()
     return t
@@ -3812,7 +3812,7 @@ def heaviside_(input: Tensor, values: Tensor) -> Tensor:
     try:
         status = _py_heaviside_(input._h, values._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("heaviside_", e, "Tensor Tensor", input=input, values=values) from None
+        return astray(heaviside_, "heaviside_", e, "Tensor Tensor", input=input, values=values)
     if status:
         raise error()
     return input
@@ -3832,7 +3832,7 @@ def fill(input: Tensor, value: Tensor | Number, *, out: Tensor | None = None) ->
         else:
             t = _py_fill_scalar(input._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fill", e, "Tensor Operand", input=input, value=value) from None
+        return astray(fill, "fill", e, "Tensor Operand", input=input, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -3850,7 +3850,7 @@ def fill_(input: Tensor, value: Tensor | Number) -> Tensor:
         else:
             status = _py_fill_scalar_(input._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fill_", e, "Tensor Operand", input=input, value=value) from None
+        return astray(fill_, "fill_", e, "Tensor Operand", input=input, value=value)
     if status:
         raise error()
     return input
@@ -3867,7 +3867,7 @@ def zero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_zero(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("zero", e, "Tensor", input=input) from None
+        return astray(zero, "zero", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3881,7 +3881,7 @@ def zero_(input: Tensor) -> Tensor:
     try:
         status = _py_zero_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("zero_", e, "Tensor", input=input) from None
+        return astray(zero_, "zero_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -3898,7 +3898,7 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_ldexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ldexp", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(ldexp, "ldexp", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -3912,7 +3912,7 @@ def ldexp_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_ldexp_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ldexp_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(ldexp_, "ldexp_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -3929,7 +3929,7 @@ def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sigmoid", e, "Tensor", input=input) from None
+        return astray(sigmoid, "sigmoid", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3943,7 +3943,7 @@ def sigmoid_(input: Tensor) -> Tensor:
     try:
         status = _py_sigmoid_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sigmoid_", e, "Tensor", input=input) from None
+        return astray(sigmoid_, "sigmoid_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -3960,7 +3960,7 @@ def sigmoid_backward(grad_output: Tensor, output: Tensor, *, out: Tensor | None 
         else:
             t = _py_sigmoid_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sigmoid_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
+        return astray(sigmoid_backward, "sigmoid_backward", e, "Tensor Tensor", grad_output=grad_output, output=output, out=out)
     if t is None:
         raise error()
     return t
@@ -3977,7 +3977,7 @@ def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_relu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("relu", e, "Tensor", input=input) from None
+        return astray(relu, "relu", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -3991,7 +3991,7 @@ def relu_(input: Tensor) -> Tensor:
     try:
         status = _py_relu_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("relu_", e, "Tensor", input=input) from None
+        return astray(relu_, "relu_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4008,7 +4008,7 @@ def threshold(input: Tensor, threshold: Number, value: Number, *, out: Tensor | 
         else:
             t = _py_threshold(input._h, *number(threshold), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("threshold", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value) from None
+        return astray(threshold, "threshold", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -4022,7 +4022,7 @@ def threshold_(input: Tensor, threshold: Number, value: Number) -> Tensor:
     try:
         status = _py_threshold_(input._h, *number(threshold), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("threshold_", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value) from None
+        return astray(threshold_, "threshold_", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value)
     if status:
         raise error()
     return input
@@ -4039,7 +4039,7 @@ def threshold_backward(grad_output: Tensor, input: Tensor, threshold: Number, *,
         else:
             t = _py_threshold_backward(grad_output._h, input._h, *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("threshold_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, threshold=threshold) from None
+        return astray(threshold_backward, "threshold_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, threshold=threshold, out=out)
     if t is None:
         raise error()
     return t
@@ -4056,7 +4056,7 @@ def relu6(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_relu6(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("relu6", e, "Tensor", input=input) from None
+        return astray(relu6, "relu6", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4070,7 +4070,7 @@ def relu6_(input: Tensor) -> Tensor:
     try:
         status = _py_relu6_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("relu6_", e, "Tensor", input=input) from None
+        return astray(relu6_, "relu6_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4087,7 +4087,7 @@ def hardtanh(input: Tensor, min_val: Number = -1, max_val: Number = 1, *, out: T
         else:
             t = _py_hardtanh(input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardtanh", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val) from None
+        return astray(hardtanh, "hardtanh", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val, out=out)
     if t is None:
         raise error()
     return t
@@ -4101,7 +4101,7 @@ def hardtanh_(input: Tensor, min_val: Number = -1, max_val: Number = 1) -> Tenso
     try:
         status = _py_hardtanh_(input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardtanh_", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val) from None
+        return astray(hardtanh_, "hardtanh_", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val)
     if status:
         raise error()
     return input
@@ -4118,7 +4118,7 @@ def hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Number, max_v
         else:
             t = _py_hardtanh_backward(grad_output._h, input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardtanh_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, min_val=min_val, max_val=max_val) from None
+        return astray(hardtanh_backward, "hardtanh_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, min_val=min_val, max_val=max_val, out=out)
     if t is None:
         raise error()
     return t
@@ -4135,7 +4135,7 @@ def leaky_relu(input: Tensor, negative_slope: Number = 0.01, *, out: Tensor | No
         else:
             t = _py_leaky_relu(input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("leaky_relu", e, "Tensor Scalar", input=input, negative_slope=negative_slope) from None
+        return astray(leaky_relu, "leaky_relu", e, "Tensor Scalar", input=input, negative_slope=negative_slope, out=out)
     if t is None:
         raise error()
     return t
@@ -4149,7 +4149,7 @@ def leaky_relu_(input: Tensor, negative_slope: Number = 0.01) -> Tensor:
     try:
         status = _py_leaky_relu_(input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("leaky_relu_", e, "Tensor Scalar", input=input, negative_slope=negative_slope) from None
+        return astray(leaky_relu_, "leaky_relu_", e, "Tensor Scalar", input=input, negative_slope=negative_slope)
     if status:
         raise error()
     return input
@@ -4166,7 +4166,7 @@ def leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Numb
         else:
             t = _py_leaky_relu_backward(grad_output._h, input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("leaky_relu_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, negative_slope=negative_slope) from None
+        return astray(leaky_relu_backward, "leaky_relu_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, negative_slope=negative_slope, out=out)
     if t is None:
         raise error()
     return t
@@ -4182,7 +4182,7 @@ def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor
     try:
         t = _py_prelu(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("prelu", e, "Tensor Tensor", input=input, weight=weight) from None
+        return astray(prelu, "prelu", e, "Tensor Tensor", input=input, weight=weight, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -4201,7 +4201,7 @@ def prelu_channels(input: Tensor, weight: Tensor, *, out: Tensor | None = None) 
         else:
             t = _py_prelu_channels(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("prelu_channels", e, "Tensor Tensor", input=input, weight=weight) from None
+        return astray(prelu_channels, "prelu_channels", e, "Tensor Tensor", input=input, weight=weight, out=out)
     if t is None:
         raise error()
     return t
@@ -4218,7 +4218,7 @@ def elu(input: Tensor, alpha: Number = 1, scale: Number = 1, input_scale: Number
         else:
             t = _py_elu(input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("elu", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
+        return astray(elu, "elu", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale, out=out)
     if t is None:
         raise error()
     return t
@@ -4232,7 +4232,7 @@ def elu_(input: Tensor, alpha: Number = 1, scale: Number = 1, input_scale: Numbe
     try:
         status = _py_elu_(input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("elu_", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
+        return astray(elu_, "elu_", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale)
     if status:
         raise error()
     return input
@@ -4249,7 +4249,7 @@ def selu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_selu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("selu", e, "Tensor", input=input) from None
+        return astray(selu, "selu", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4263,7 +4263,7 @@ def selu_(input: Tensor) -> Tensor:
     try:
         status = _py_selu_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("selu_", e, "Tensor", input=input) from None
+        return astray(selu_, "selu_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4280,7 +4280,7 @@ def celu(input: Tensor, alpha: Number = 1.0, *, out: Tensor | None = None) -> Te
         else:
             t = _py_celu(input._h, *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("celu", e, "Tensor Scalar", input=input, alpha=alpha) from None
+        return astray(celu, "celu", e, "Tensor Scalar", input=input, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -4294,7 +4294,7 @@ def celu_(input: Tensor, alpha: Number = 1.0) -> Tensor:
     try:
         status = _py_celu_(input._h, *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("celu_", e, "Tensor Scalar", input=input, alpha=alpha) from None
+        return astray(celu_, "celu_", e, "Tensor Scalar", input=input, alpha=alpha)
     if status:
         raise error()
     return input
@@ -4311,7 +4311,7 @@ def elu_backward(grad_output: Tensor, input: Tensor, alpha: Number, scale: Numbe
         else:
             t = _py_elu_backward(grad_output._h, input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("elu_backward", e, "Tensor Tensor Scalar Scalar Scalar", grad_output=grad_output, input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
+        return astray(elu_backward, "elu_backward", e, "Tensor Tensor Scalar Scalar Scalar", grad_output=grad_output, input=input, alpha=alpha, scale=scale, input_scale=input_scale, out=out)
     if t is None:
         raise error()
     return t
@@ -4328,7 +4328,7 @@ def gelu(input: Tensor, approximate: str | None = "none", *, out: Tensor | None 
         else:
             t = _py_gelu(input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gelu", e, "Tensor Str", input=input, approximate=approximate) from None
+        return astray(gelu, "gelu", e, "Tensor Str", input=input, approximate=approximate, out=out)
     if t is None:
         raise error()
     return t
@@ -4345,7 +4345,7 @@ def gelu_backward(grad_output: Tensor, input: Tensor, approximate: str | None = 
         else:
             t = _py_gelu_backward(grad_output._h, input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gelu_backward", e, "Tensor Tensor Str", grad_output=grad_output, input=input, approximate=approximate) from None
+        return astray(gelu_backward, "gelu_backward", e, "Tensor Tensor Str", grad_output=grad_output, input=input, approximate=approximate, out=out)
     if t is None:
         raise error()
     return t
@@ -4362,7 +4362,7 @@ def silu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_silu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("silu", e, "Tensor", input=input) from None
+        return astray(silu, "silu", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4376,7 +4376,7 @@ def silu_(input: Tensor) -> Tensor:
     try:
         status = _py_silu_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("silu_", e, "Tensor", input=input) from None
+        return astray(silu_, "silu_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4393,7 +4393,7 @@ def silu_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None = No
         else:
             t = _py_silu_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("silu_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
+        return astray(silu_backward, "silu_backward", e, "Tensor Tensor", grad_output=grad_output, input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4410,7 +4410,7 @@ def mish(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_mish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mish", e, "Tensor", input=input) from None
+        return astray(mish, "mish", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4424,7 +4424,7 @@ def mish_(input: Tensor) -> Tensor:
     try:
         status = _py_mish_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mish_", e, "Tensor", input=input) from None
+        return astray(mish_, "mish_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4441,7 +4441,7 @@ def mish_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None = No
         else:
             t = _py_mish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
+        return astray(mish_backward, "mish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4458,7 +4458,7 @@ def softplus(input: Tensor, beta: Number = 1, threshold: Number = 20, *, out: Te
         else:
             t = _py_softplus(input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softplus", e, "Tensor Scalar Scalar", input=input, beta=beta, threshold=threshold) from None
+        return astray(softplus, "softplus", e, "Tensor Scalar Scalar", input=input, beta=beta, threshold=threshold, out=out)
     if t is None:
         raise error()
     return t
@@ -4475,7 +4475,7 @@ def softplus_backward(grad_output: Tensor, input: Tensor, beta: Number, threshol
         else:
             t = _py_softplus_backward(grad_output._h, input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softplus_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, beta=beta, threshold=threshold) from None
+        return astray(softplus_backward, "softplus_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, beta=beta, threshold=threshold, out=out)
     if t is None:
         raise error()
     return t
@@ -4492,7 +4492,7 @@ def logsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_logsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logsigmoid", e, "Tensor", input=input) from None
+        return astray(logsigmoid, "logsigmoid", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4509,7 +4509,7 @@ def hardsigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_hardsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardsigmoid", e, "Tensor", input=input) from None
+        return astray(hardsigmoid, "hardsigmoid", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4523,7 +4523,7 @@ def hardsigmoid_(input: Tensor) -> Tensor:
     try:
         status = _py_hardsigmoid_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardsigmoid_", e, "Tensor", input=input) from None
+        return astray(hardsigmoid_, "hardsigmoid_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4540,7 +4540,7 @@ def hardswish(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_hardswish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardswish", e, "Tensor", input=input) from None
+        return astray(hardswish, "hardswish", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4554,7 +4554,7 @@ def hardswish_(input: Tensor) -> Tensor:
     try:
         status = _py_hardswish_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardswish_", e, "Tensor", input=input) from None
+        return astray(hardswish_, "hardswish_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -4571,7 +4571,7 @@ def hardswish_backward(grad_output: Tensor, input: Tensor, *, out: Tensor | None
         else:
             t = _py_hardswish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardswish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
+        return astray(hardswish_backward, "hardswish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4588,7 +4588,7 @@ def hardshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None)
         else:
             t = _py_hardshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hardshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
+        return astray(hardshrink, "hardshrink", e, "Tensor Scalar", input=input, lambd=lambd, out=out)
     if t is None:
         raise error()
     return t
@@ -4605,7 +4605,7 @@ def softshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None)
         else:
             t = _py_softshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
+        return astray(softshrink, "softshrink", e, "Tensor Scalar", input=input, lambd=lambd, out=out)
     if t is None:
         raise error()
     return t
@@ -4622,7 +4622,7 @@ def shrink_backward(grad_output: Tensor, input: Tensor, lambd: Number, *, out: T
         else:
             t = _py_shrink_backward(grad_output._h, input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("shrink_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, lambd=lambd) from None
+        return astray(shrink_backward, "shrink_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, lambd=lambd, out=out)
     if t is None:
         raise error()
     return t
@@ -4639,7 +4639,7 @@ def tanhshrink(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_tanhshrink(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tanhshrink", e, "Tensor", input=input) from None
+        return astray(tanhshrink, "tanhshrink", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4656,7 +4656,7 @@ def softsign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_softsign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softsign", e, "Tensor", input=input) from None
+        return astray(softsign, "softsign", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4670,7 +4670,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     try:
         t = _py_glu(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("glu", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(glu, "glu", e, "Tensor Int", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -4691,7 +4691,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
         else:
             t = _py_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(softmax, "softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4710,7 +4710,7 @@ def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: T
         else:
             t = _py_safe_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(safe_softmax, "safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4731,7 +4731,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = No
         else:
             t = _py_log_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(log_softmax, "log_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4745,7 +4745,7 @@ def softmin(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
     try:
         t = _py_softmin(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softmin", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(softmin, "softmin", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype)
     if t is None:
         raise error()
     return t
@@ -4762,7 +4762,7 @@ def softmax_backward(grad_output: Tensor, output: Tensor, dim: int, *, out: Tens
         else:
             t = _py_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
+        return astray(softmax_backward, "softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -4779,7 +4779,7 @@ def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int, *, out: 
         else:
             t = _py_log_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log_softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
+        return astray(log_softmax_backward, "log_softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -4804,7 +4804,7 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
         else:
             t = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(sum, "sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4829,7 +4829,7 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
         else:
             t = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(mean, "mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4852,7 +4852,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
         else:
             t = _py_prod(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(prod, "prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4869,7 +4869,7 @@ def prod_backward(grad: Tensor, input: Tensor, dim: int | None, *, out: Tensor |
         else:
             t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim) from None
+        return astray(prod_backward, "prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -4894,7 +4894,7 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
         else:
             t = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(nansum, "nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -4916,7 +4916,7 @@ def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool
             dim = ints(dim)
         t = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(nanmean, "nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -4940,7 +4940,7 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         else:
             t = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(amax, "amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -4962,7 +4962,7 @@ def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         else:
             t = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(amin, "amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -4979,7 +4979,7 @@ def max_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_max_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_all", e, "Tensor", input=input) from None
+        return astray(max_all, "max_all", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -4996,7 +4996,7 @@ def min_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_min_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("min_all", e, "Tensor", input=input) from None
+        return astray(min_all, "min_all", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -5013,7 +5013,7 @@ def max_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) 
         else:
             t = _py_max_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(max_dim, "max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5030,7 +5030,7 @@ def min_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) 
         else:
             t = _py_min_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(min_dim, "min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5051,7 +5051,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
         else:
             t = _py_argmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(argmax, "argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5072,7 +5072,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
         else:
             t = _py_argmin(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(argmin, "argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5093,7 +5093,7 @@ def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out
         else:
             t = _py_aminmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(aminmax, "aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5116,7 +5116,7 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
         else:
             t = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(any, "any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5139,7 +5139,7 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
         else:
             t = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(all, "all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5162,7 +5162,7 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
         else:
             t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+        return astray(var, "var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5185,7 +5185,7 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
         else:
             t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+        return astray(std, "std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5208,7 +5208,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
         else:
             t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+        return astray(var_mean, "var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5231,7 +5231,7 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
         else:
             t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+        return astray(std_mean, "std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5253,7 +5253,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bo
         else:
             t = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(logsumexp, "logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5276,7 +5276,7 @@ def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None 
         else:
             t = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
+        return astray(vector_norm, "vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -5294,7 +5294,7 @@ def linalg_matrix_norm(input: Tensor, ord: Number | None = None, dim: int | Sequ
         dim = ints(dim)
         t = _py_linalg_matrix_norm(input._h, *optional_number(ord), dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype), word(named))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_matrix_norm", e, "Tensor OptScalar Ints Bool OptDType Str", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype, named=named) from None
+        return astray(linalg_matrix_norm, "linalg_matrix_norm", e, "Tensor OptScalar Ints Bool OptDType Str", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype, named=named)
     if t is None:
         raise error()
     return t
@@ -5308,7 +5308,7 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
     try:
         t = _py_dist(input._h, other._h, *number(p))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("dist", e, "Tensor Tensor Scalar", input=input, other=other, p=p) from None
+        return astray(dist, "dist", e, "Tensor Tensor Scalar", input=input, other=other, p=p, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5327,7 +5327,7 @@ def euclidean_distances(input: Tensor, other: Tensor, *, out: Tensor | None = No
         else:
             t = _py_euclidean_distances(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("euclidean_distances", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(euclidean_distances, "euclidean_distances", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -5344,7 +5344,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "us
     try:
         t = _py_cdist(x1._h, x2._h, p, word(compute_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cdist", e, "Tensor Tensor Float Str", x1=x1, x2=x2, p=p, compute_mode=compute_mode) from None
+        return astray(cdist, "cdist", e, "Tensor Tensor Float Str", x1=x1, x2=x2, p=p, compute_mode=compute_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5362,7 +5362,7 @@ def pdist(input: Tensor, p: float = 2.0, *, out: Tensor | None = None) -> Tensor
     try:
         t = _py_pdist(input._h, p)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pdist", e, "Tensor Float", input=input, p=p) from None
+        return astray(pdist, "pdist", e, "Tensor Float", input=input, p=p, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5381,7 +5381,7 @@ def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, awei
     try:
         t = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction if correction.__class__ is int else int_(correction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights) from None
+        return astray(cov, "cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5397,7 +5397,7 @@ def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_corrcoef(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("corrcoef", e, "Tensor", input=input) from None
+        return astray(corrcoef, "corrcoef", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5415,7 +5415,7 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     try:
         t = _py_histc(input._h, bins if bins.__class__ is int else int_(bins), *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max) from None
+        return astray(histc, "histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5438,7 +5438,7 @@ def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out:
         else:
             t = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("count_nonzero", e, "Tensor OptInts", input=input, dim=dim) from None
+        return astray(count_nonzero, "count_nonzero", e, "Tensor OptInts", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5454,7 +5454,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
     try:
         t = _py_bincount(input._h, NULL if weights is None else weights._h, minlength if minlength.__class__ is int else int_(minlength))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bincount", e, "Tensor OptTensor Int", input=input, weights=weights, minlength=minlength) from None
+        return astray(bincount, "bincount", e, "Tensor OptTensor Int", input=input, weights=weights, minlength=minlength, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5474,7 +5474,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
     try:
         t = _py_diff(input._h, NULL if prepend is None else prepend._h, NULL if append is None else append._h, n if n.__class__ is int else int_(n), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diff", e, "Tensor Int Int OptTensor OptTensor", input=input, n=n, dim=dim, prepend=prepend, append=append) from None
+        return astray(diff, "diff", e, "Tensor Int Int OptTensor OptTensor", input=input, n=n, dim=dim, prepend=prepend, append=append, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5492,7 +5492,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1)
     try:
         t = _py_trapezoid(y._h, NULL if x is None else x._h, *number(dx), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim) from None
+        return astray(trapezoid, "trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim)
     if t is None:
         raise error()
     return t
@@ -5513,7 +5513,7 @@ def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *
         else:
             t = _py_cumsum(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(cumsum, "cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -5529,7 +5529,7 @@ def cumsum_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     try:
         status = _py_cumsum_(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumsum_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(cumsum_, "cumsum_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype)
     if status:
         raise error()
     return input
@@ -5546,7 +5546,7 @@ def cumsum_from_end(input: Tensor, dim: int, *, out: Tensor | None = None) -> Te
         else:
             t = _py_cumsum_from_end(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumsum_from_end", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(cumsum_from_end, "cumsum_from_end", e, "Tensor Int", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5567,7 +5567,7 @@ def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
         else:
             t = _py_cumprod(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(cumprod, "cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -5583,7 +5583,7 @@ def cumprod_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None,
     try:
         status = _py_cumprod_(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumprod_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+        return astray(cumprod_, "cumprod_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype)
     if status:
         raise error()
     return input
@@ -5600,7 +5600,7 @@ def cumprod_backward(grad: Tensor, input: Tensor, dim: int, *, out: Tensor | Non
         else:
             t = _py_cumprod_backward(grad._h, input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim) from None
+        return astray(cumprod_backward, "cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5619,7 +5619,7 @@ def cummax(input: Tensor, dim: int | None = None, *, out: Any = None, axis: Any 
         else:
             t = _py_cummax(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(cummax, "cummax", e, "Tensor Int", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5638,7 +5638,7 @@ def cummin(input: Tensor, dim: int | None = None, *, out: Any = None, axis: Any 
         else:
             t = _py_cummin(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(cummin, "cummin", e, "Tensor Int", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5657,7 +5657,7 @@ def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = 
         else:
             t = _py_logcumsumexp(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logcumsumexp", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(logcumsumexp, "logcumsumexp", e, "Tensor Int", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5674,7 +5674,7 @@ def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int,
         else:
             t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim) from None
+        return astray(logcumsumexp_backward, "logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -5688,7 +5688,7 @@ def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_trace(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("trace", e, "Tensor", input=input) from None
+        return astray(trace, "trace", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5709,7 +5709,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
         else:
             t = _py_sort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
+        return astray(sort, "sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable, out=out)
     if t is None:
         raise error()
     return t
@@ -5728,7 +5728,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
         else:
             t = _py_argsort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
+        return astray(argsort, "argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable, out=out)
     if t is None:
         raise error()
     return t
@@ -5742,7 +5742,7 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_msort(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("msort", e, "Tensor", input=input) from None
+        return astray(msort, "msort", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -5763,7 +5763,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         else:
             t = _py_topk(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
+        return astray(topk, "topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted, out=out)
     if t is None:
         raise error()
     return t
@@ -5784,7 +5784,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
         else:
             t = _py_kthvalue(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
+        return astray(kthvalue, "kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5801,7 +5801,7 @@ def median_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_median_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("median_all", e, "Tensor", input=input) from None
+        return astray(median_all, "median_all", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -5818,7 +5818,7 @@ def median_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = Non
         else:
             t = _py_median_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(median_dim, "median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5835,7 +5835,7 @@ def nanmedian_all(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_nanmedian_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nanmedian_all", e, "Tensor", input=input) from None
+        return astray(nanmedian_all, "nanmedian_all", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -5852,7 +5852,7 @@ def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = 
         else:
             t = _py_nanmedian_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(nanmedian_dim, "nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5873,7 +5873,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
         else:
             t = _py_mode(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+        return astray(mode, "mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     return t
@@ -5889,7 +5889,7 @@ def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False
     try:
         t = _py_unique_flat(input._h, sorted if sorted.__class__ is bool else bool_(sorted), return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts) from None
+        return astray(unique_flat, "unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts)
     if t is None:
         raise error()
     return t
@@ -5903,7 +5903,7 @@ def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_
     try:
         t = _py_unique_consecutive_flat(input._h, return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts) from None
+        return astray(unique_consecutive_flat, "unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts)
     if t is None:
         raise error()
     return t
@@ -5917,7 +5917,7 @@ def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     try:
         t = _py_unique_dim(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(unique_dim, "unique_dim", e, "Tensor Int", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -5933,7 +5933,7 @@ def unique_consecutive_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Ten
     try:
         t = _py_unique_consecutive_dim(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unique_consecutive_dim", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(unique_consecutive_dim, "unique_consecutive_dim", e, "Tensor Int", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -5955,7 +5955,7 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
         else:
             t = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter) from None
+        return astray(searchsorted, "searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter, out=out)
     if t is None:
         raise error()
     return t
@@ -5975,7 +5975,7 @@ def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = Fals
         else:
             t = _py_bucketize_scalar(*number(input), boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right) from None
+        return astray(bucketize, "bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right, out=out)
     if t is None:
         raise error()
     return t
@@ -5994,7 +5994,7 @@ def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_uniqu
         else:
             t = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert) from None
+        return astray(isin, "isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert, out=out)
     if t is None:
         raise error()
     return t
@@ -6018,7 +6018,7 @@ def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim:
         else:
             t = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
+        return astray(quantile, "quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6042,7 +6042,7 @@ def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepd
         else:
             t = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
+        return astray(nanquantile, "nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6061,7 +6061,7 @@ def clone(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_clone(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("clone", e, "Tensor", input=input) from None
+        return astray(clone, "clone", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -6078,7 +6078,7 @@ def copy(input: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_copy(input._h, src._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("copy", e, "Tensor Tensor", input=input, src=src) from None
+        return astray(copy, "copy", e, "Tensor Tensor", input=input, src=src, out=out)
     if t is None:
         raise error()
     return t
@@ -6092,7 +6092,7 @@ def copy_(input: Tensor, src: Tensor) -> Tensor:
     try:
         status = _py_copy_(input._h, src._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("copy_", e, "Tensor Tensor", input=input, src=src) from None
+        return astray(copy_, "copy_", e, "Tensor Tensor", input=input, src=src)
     if status:
         raise error()
     return input
@@ -6109,7 +6109,7 @@ def cast(input: Tensor, dtype: dtype_, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_cast(input._h, dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cast", e, "Tensor DType", input=input, dtype=dtype) from None
+        return astray(cast, "cast", e, "Tensor DType", input=input, dtype=dtype, out=out)
     if t is None:
         raise error()
     return t
@@ -6123,7 +6123,7 @@ def contiguous(input: Tensor) -> Tensor:
     try:
         t = _py_contiguous(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("contiguous", e, "Tensor", input=input) from None
+        return astray(contiguous, "contiguous", e, "Tensor", input=input)
     if t is None:
         raise error()
     return t
@@ -6140,7 +6140,7 @@ def contiguous_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_contiguous_copy(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("contiguous_copy", e, "Tensor", input=input) from None
+        return astray(contiguous_copy, "contiguous_copy", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -6157,7 +6157,7 @@ def view(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) ->
         size = ints(size)
         t = _py_view(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("view", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(view, "view", e, "Tensor Shape", input=input, size=sizes if size is None else size)
     if t is None:
         raise error()
     return t
@@ -6173,7 +6173,7 @@ def view_dtype(input: Tensor, dtype: dtype_) -> Tensor:
     try:
         t = _py_view_dtype(input._h, dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("view_dtype", e, "Tensor DType", input=input, dtype=dtype) from None
+        return astray(view_dtype, "view_dtype", e, "Tensor DType", input=input, dtype=dtype)
     if t is None:
         raise error()
     return t
@@ -6193,7 +6193,7 @@ def resize(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) 
         size = ints(size)
         t = _py_resize(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("resize", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(resize, "resize", e, "Tensor Shape", input=input, size=sizes if size is None else size)
     if t is None:
         raise error()
     return t
@@ -6210,7 +6210,7 @@ def resize_(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None)
         size = ints(size)
         t = _py_resize_(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("resize_", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(resize_, "resize_", e, "Tensor Shape", input=input, size=sizes if size is None else size)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6232,7 +6232,7 @@ def set(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, si
             stride = ints(stride)
         t = _py_set(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("set", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+        return astray(set, "set", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride)
     if t is None:
         raise error()
     return t
@@ -6250,7 +6250,7 @@ def set_(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, s
             stride = ints(stride)
         t = _py_set_(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("set_", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+        return astray(set_, "set_", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6268,7 +6268,7 @@ def reshape(input: Tensor, *sizes: Any, shape: int | Sequence[int] | None = None
         shape = ints(shape)
         t = _py_reshape(input._h, shape, len(shape))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("reshape", e, "Tensor Shape", input=input, shape=sizes if shape is None else shape) from None
+        return astray(reshape, "reshape", e, "Tensor Shape", input=input, shape=sizes if shape is None else shape, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6287,7 +6287,7 @@ def expand(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) 
         size = ints(size)
         t = _py_expand(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("expand", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(expand, "expand", e, "Tensor Shape", input=input, size=sizes if size is None else size)
     if t is None:
         raise error()
     return t
@@ -6301,7 +6301,7 @@ def transpose(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None)
     try:
         t = _py_transpose(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("transpose", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
+        return astray(transpose, "transpose", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6321,7 +6321,7 @@ def transpose_(input: Tensor, dim0: int, dim1: int) -> Tensor:
     try:
         t = _py_transpose_(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("transpose_", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
+        return astray(transpose_, "transpose_", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6342,7 +6342,7 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     try:
         t = _py_unsqueeze(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unsqueeze", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(unsqueeze, "unsqueeze", e, "Tensor Int", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6360,7 +6360,7 @@ def unsqueeze_(input: Tensor, dim: int | None = None, *, axis: Any = None) -> Te
     try:
         t = _py_unsqueeze_(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unsqueeze_", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(unsqueeze_, "unsqueeze_", e, "Tensor Int", input=input, dim=dim)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6377,7 +6377,7 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
         stride = ints(stride)
         t = _py_as_strided(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("as_strided", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
+        return astray(as_strided, "as_strided", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6395,7 +6395,7 @@ def as_strided_(input: Tensor, size: int | Sequence[int], stride: int | Sequence
         stride = ints(stride)
         t = _py_as_strided_(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("as_strided_", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
+        return astray(as_strided_, "as_strided_", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6415,7 +6415,7 @@ def restride(input: Tensor, size: int | Sequence[int], stride: int | Sequence[in
         own_stride = ints(own_stride)
         t = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset), own_stride, len(own_stride), own_offset if own_offset.__class__ is int else int_(own_offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset) from None
+        return astray(restride, "restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset)
     if t is None:
         raise error()
     return t
@@ -6436,7 +6436,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
         else:
             t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("as_strided_scatter", e, "Tensor Tensor Ints Ints Int", input=input, src=src, size=size, stride=stride, storage_offset=storage_offset) from None
+        return astray(as_strided_scatter, "as_strided_scatter", e, "Tensor Tensor Ints Ints Int", input=input, src=src, size=size, stride=stride, storage_offset=storage_offset, out=out)
     if t is None:
         raise error()
     return t
@@ -6453,7 +6453,7 @@ def permute(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None,
         dims = ints(dims)
         t = _py_permute(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("permute", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
+        return astray(permute, "permute", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6471,7 +6471,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
         destination = ints(destination)
         t = _py_movedim(input._h, source, len(source), destination, len(destination))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("movedim", e, "Tensor Ints Ints", input=input, source=source, destination=destination) from None
+        return astray(movedim, "movedim", e, "Tensor Ints Ints", input=input, source=source, destination=destination, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6490,7 +6490,7 @@ def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_t(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("t", e, "Tensor", input=input) from None
+        return astray(t, "t", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6506,7 +6506,7 @@ def t_(input: Tensor) -> Tensor:
     try:
         t = _py_t_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("t_", e, "Tensor", input=input) from None
+        return astray(t_, "t_", e, "Tensor", input=input)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6521,7 +6521,7 @@ def matrix_transpose(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_matrix_transpose(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("matrix_transpose", e, "Tensor", input=input) from None
+        return astray(matrix_transpose, "matrix_transpose", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6544,7 +6544,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tenso
             dim = ints(dim)
         t = _py_squeeze(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("squeeze", e, "Tensor OptInts", input=input, dim=dim) from None
+        return astray(squeeze, "squeeze", e, "Tensor OptInts", input=input, dim=dim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6564,7 +6564,7 @@ def squeeze_(input: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any
             dim = ints(dim)
         t = _py_squeeze_(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("squeeze_", e, "Tensor OptInts", input=input, dim=dim) from None
+        return astray(squeeze_, "squeeze_", e, "Tensor OptInts", input=input, dim=dim)
     if t is None:
         raise error()
     lib.py_swap(id(input), id(t))
@@ -6579,7 +6579,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1, *, out: Tensor
     try:
         t = _py_flatten(input._h, start_dim if start_dim.__class__ is int else int_(start_dim), end_dim if end_dim.__class__ is int else int_(end_dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("flatten", e, "Tensor Int Int", input=input, start_dim=start_dim, end_dim=end_dim) from None
+        return astray(flatten, "flatten", e, "Tensor Int Int", input=input, start_dim=start_dim, end_dim=end_dim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6596,7 +6596,7 @@ def unflatten(input: Tensor, dim: int, sizes: int | Sequence[int], *, out: Tenso
         sizes = ints(sizes)
         t = _py_unflatten(input._h, dim if dim.__class__ is int else int_(dim), sizes, len(sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unflatten", e, "Tensor Int Ints", input=input, dim=dim, sizes=sizes) from None
+        return astray(unflatten, "unflatten", e, "Tensor Int Ints", input=input, dim=dim, sizes=sizes, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6612,7 +6612,7 @@ def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_ravel(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ravel", e, "Tensor", input=input) from None
+        return astray(ravel, "ravel", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6628,7 +6628,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | No
     try:
         t = _py_narrow(input._h, dim if dim.__class__ is int else int_(dim), start if start.__class__ is int else int_(start), length if length.__class__ is int else int_(length))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("narrow", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
+        return astray(narrow, "narrow", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6644,7 +6644,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor
     try:
         t = _py_narrow_copy(input._h, dim if dim.__class__ is int else int_(dim), start if start.__class__ is int else int_(start), length if length.__class__ is int else int_(length))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("narrow_copy", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
+        return astray(narrow_copy, "narrow_copy", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6660,7 +6660,7 @@ def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) ->
     try:
         t = _py_select(input._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("select", e, "Tensor Int Int", input=input, dim=dim, index=index) from None
+        return astray(select, "select", e, "Tensor Int Int", input=input, dim=dim, index=index, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6680,7 +6680,7 @@ def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, in
         else:
             t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index) from None
+        return astray(select_backward, "select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index, out=out)
     if t is None:
         raise error()
     return t
@@ -6694,7 +6694,7 @@ def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None
     try:
         t = _py_slice(input._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("slice", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step) from None
+        return astray(slice, "slice", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step)
     if t is None:
         raise error()
     return t
@@ -6712,7 +6712,7 @@ def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, sta
         else:
             t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step) from None
+        return astray(slice_backward, "slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step, out=out)
     if t is None:
         raise error()
     return t
@@ -6731,7 +6731,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
         else:
             t = _py_slice_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step) from None
+        return astray(slice_scatter, "slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step, out=out)
     if t is None:
         raise error()
     return t
@@ -6748,7 +6748,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Ten
         else:
             t = _py_select_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index) from None
+        return astray(select_scatter, "select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index, out=out)
     if t is None:
         raise error()
     return t
@@ -6765,7 +6765,7 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
         else:
             t = _py_diagonal_scatter(input._h, src._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2) from None
+        return astray(diagonal_scatter, "diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2, out=out)
     if t is None:
         raise error()
     return t
@@ -6779,7 +6779,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     try:
         t = _py_unfold(input._h, dimension if dimension.__class__ is int else int_(dimension), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unfold", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step) from None
+        return astray(unfold, "unfold", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step)
     if t is None:
         raise error()
     return t
@@ -6797,7 +6797,7 @@ def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, si
         else:
             t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step) from None
+        return astray(unfold_backward, "unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step, out=out)
     if t is None:
         raise error()
     return t
@@ -6811,7 +6811,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, ou
     try:
         t = _py_diagonal(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diagonal", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
+        return astray(diagonal, "diagonal", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6832,7 +6832,7 @@ def fill_diagonal(input: Tensor, fill_value: Number, wrap: bool = False, *, out:
         else:
             t = _py_fill_diagonal(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fill_diagonal", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+        return astray(fill_diagonal, "fill_diagonal", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap, out=out)
     if t is None:
         raise error()
     return t
@@ -6846,7 +6846,7 @@ def fill_diagonal_(input: Tensor, fill_value: Number, wrap: bool = False) -> Ten
     try:
         status = _py_fill_diagonal_(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fill_diagonal_", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+        return astray(fill_diagonal_, "fill_diagonal_", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap)
     if status:
         raise error()
     return input
@@ -6864,7 +6864,7 @@ def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: in
         else:
             t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2) from None
+        return astray(diagonal_backward, "diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2, out=out)
     if t is None:
         raise error()
     return t
@@ -6881,7 +6881,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *
         else:
             t = _py_diag_embed(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
+        return astray(diag_embed, "diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2, out=out)
     if t is None:
         raise error()
     return t
@@ -6895,7 +6895,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     try:
         t = _py_diag(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diag", e, "Tensor Int", input=input, diagonal=diagonal) from None
+        return astray(diag, "diag", e, "Tensor Int", input=input, diagonal=diagonal, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6911,7 +6911,7 @@ def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Te
     try:
         t = _py_diagflat(input._h, offset if offset.__class__ is int else int_(offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("diagflat", e, "Tensor Int", input=input, offset=offset) from None
+        return astray(diagflat, "diagflat", e, "Tensor Int", input=input, offset=offset, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6933,7 +6933,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
         else:
             t = _py_cat(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
+        return astray(cat, "cat", e, "Tensors Int", tensors=tensors, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -6957,7 +6957,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
         else:
             t = _py_stack(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
+        return astray(stack, "stack", e, "Tensors Int", tensors=tensors, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -6972,7 +6972,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_hstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hstack", e, "Tensors", tensors=tensors) from None
+        return astray(hstack, "hstack", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -6989,7 +6989,7 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_vstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("vstack", e, "Tensors", tensors=tensors) from None
+        return astray(vstack, "vstack", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7009,7 +7009,7 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_dstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("dstack", e, "Tensors", tensors=tensors) from None
+        return astray(dstack, "dstack", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7026,7 +7026,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_column_stack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
+        return astray(column_stack, "column_stack", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7043,7 +7043,7 @@ def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tenso
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_block_diag(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
+        return astray(block_diag, "block_diag", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7062,7 +7062,7 @@ def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int =
         split_sizes = ints(split_sizes)
         t = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("split_with_sizes", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim) from None
+        return astray(split_with_sizes, "split_with_sizes", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7078,7 +7078,7 @@ def split(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> 
     try:
         t = _py_split(input._h, split_size if split_size.__class__ is int else int_(split_size), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("split", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim) from None
+        return astray(split, "split", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7094,7 +7094,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tupl
     try:
         t = _py_chunk(input._h, chunks if chunks.__class__ is int else int_(chunks), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("chunk", e, "Tensor Int Int", input=input, chunks=chunks, dim=dim) from None
+        return astray(chunk, "chunk", e, "Tensor Int Int", input=input, chunks=chunks, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7108,7 +7108,7 @@ def tensor_split_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[T
     try:
         t = _py_tensor_split_sections(input._h, sections if sections.__class__ is int else int_(sections), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tensor_split_sections", e, "Tensor Int Int", input=input, sections=sections, dim=dim) from None
+        return astray(tensor_split_sections, "tensor_split_sections", e, "Tensor Int Int", input=input, sections=sections, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7123,7 +7123,7 @@ def tensor_split_indices(input: Tensor, indices: int | Sequence[int], dim: int =
         indices = ints(indices)
         t = _py_tensor_split_indices(input._h, indices, len(indices), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tensor_split_indices", e, "Tensor Ints Int", input=input, indices=indices, dim=dim) from None
+        return astray(tensor_split_indices, "tensor_split_indices", e, "Tensor Ints Int", input=input, indices=indices, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7139,7 +7139,7 @@ def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ..
     try:
         t = _py_unbind(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("unbind", e, "Tensor Int", input=input, dim=dim) from None
+        return astray(unbind, "unbind", e, "Tensor Int", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -7159,7 +7159,7 @@ def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = Non
         else:
             t = _py_repeat(input._h, repeats, len(repeats))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat", e, "Tensor Shape", input=input, repeats=sizes if repeats is None else repeats) from None
+        return astray(repeat, "repeat", e, "Tensor Shape", input=input, repeats=sizes if repeats is None else repeats, out=out)
     if t is None:
         raise error()
     return t
@@ -7176,7 +7176,7 @@ def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
         dims = ints(dims)
         t = _py_tile(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tile", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
+        return astray(tile, "tile", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7192,7 +7192,7 @@ def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None, o
     try:
         t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
+        return astray(repeat_interleave_int, "repeat_interleave_int", e, "Tensor Int OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size)
     if t is None:
         raise error()
     return t
@@ -7208,7 +7208,7 @@ def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = N
     try:
         t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
+        return astray(repeat_interleave_tensor, "repeat_interleave_tensor", e, "Tensor Tensor OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size)
     if t is None:
         raise error()
     return t
@@ -7222,7 +7222,7 @@ def repeat_interleave_indices(repeats: Tensor, output_size: int | None = None) -
     try:
         t = _py_repeat_interleave_indices(repeats._h, NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_indices", e, "Tensor OptInt", repeats=repeats, output_size=output_size) from None
+        return astray(repeat_interleave_indices, "repeat_interleave_indices", e, "Tensor OptInt", repeats=repeats, output_size=output_size)
     if t is None:
         raise error()
     return t
@@ -7243,7 +7243,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
         else:
             t = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("roll", e, "Tensor Ints Ints", input=input, shifts=shifts, dims=dims) from None
+        return astray(roll, "roll", e, "Tensor Ints Ints", input=input, shifts=shifts, dims=dims, out=out)
     if t is None:
         raise error()
     return t
@@ -7263,7 +7263,7 @@ def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
         else:
             t = _py_flip(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("flip", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
+        return astray(flip, "flip", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims, out=out)
     if t is None:
         raise error()
     return t
@@ -7277,7 +7277,7 @@ def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_fliplr(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fliplr", e, "Tensor", input=input) from None
+        return astray(fliplr, "fliplr", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7293,7 +7293,7 @@ def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_flipud(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("flipud", e, "Tensor", input=input) from None
+        return astray(flipud, "flipud", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7310,7 +7310,7 @@ def rot90(input: Tensor, k: int = 1, dims: int | Sequence[int] = (0, 1,), *, out
         dims = ints(dims)
         t = _py_rot90(input._h, k if k.__class__ is int else int_(k), dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rot90", e, "Tensor Int Ints", input=input, k=k, dims=dims) from None
+        return astray(rot90, "rot90", e, "Tensor Int Ints", input=input, k=k, dims=dims, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7329,7 +7329,7 @@ def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
         else:
             t = _py_tril(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tril", e, "Tensor Int", input=input, diagonal=diagonal) from None
+        return astray(tril, "tril", e, "Tensor Int", input=input, diagonal=diagonal, out=out)
     if t is None:
         raise error()
     return t
@@ -7343,7 +7343,7 @@ def tril_(input: Tensor, diagonal: int = 0) -> Tensor:
     try:
         status = _py_tril_(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tril_", e, "Tensor Int", input=input, diagonal=diagonal) from None
+        return astray(tril_, "tril_", e, "Tensor Int", input=input, diagonal=diagonal)
     if status:
         raise error()
     return input
@@ -7360,7 +7360,7 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
         else:
             t = _py_triu(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("triu", e, "Tensor Int", input=input, diagonal=diagonal) from None
+        return astray(triu, "triu", e, "Tensor Int", input=input, diagonal=diagonal, out=out)
     if t is None:
         raise error()
     return t
@@ -7374,7 +7374,7 @@ def triu_(input: Tensor, diagonal: int = 0) -> Tensor:
     try:
         status = _py_triu_(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("triu_", e, "Tensor Int", input=input, diagonal=diagonal) from None
+        return astray(triu_, "triu_", e, "Tensor Int", input=input, diagonal=diagonal)
     if status:
         raise error()
     return input
@@ -7395,7 +7395,7 @@ def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", 
         else:
             t = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pad", e, "Tensor Ints Str OptFloat", input=input, pad=pad, mode=mode, value=value) from None
+        return astray(pad, "pad", e, "Tensor Ints Str OptFloat", input=input, pad=pad, mode=mode, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -7414,7 +7414,7 @@ def pad_backward(grad: Tensor, input_sizes: int | Sequence[int], pad: int | Sequ
         else:
             t = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pad_backward", e, "Tensor Ints Ints Str", grad=grad, input_sizes=input_sizes, pad=pad, mode=mode) from None
+        return astray(pad_backward, "pad_backward", e, "Tensor Ints Ints Str", grad=grad, input_sizes=input_sizes, pad=pad, mode=mode, out=out)
     if t is None:
         raise error()
     return t
@@ -7428,7 +7428,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = No
     try:
         t = _py_pixel_shuffle(input._h, upscale_factor if upscale_factor.__class__ is int else int_(upscale_factor))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pixel_shuffle", e, "Tensor Int", input=input, upscale_factor=upscale_factor) from None
+        return astray(pixel_shuffle, "pixel_shuffle", e, "Tensor Int", input=input, upscale_factor=upscale_factor, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7444,7 +7444,7 @@ def channel_shuffle(input: Tensor, groups: int, *, out: Tensor | None = None) ->
     try:
         t = _py_channel_shuffle(input._h, groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("channel_shuffle", e, "Tensor Int", input=input, groups=groups) from None
+        return astray(channel_shuffle, "channel_shuffle", e, "Tensor Int", input=input, groups=groups, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7460,7 +7460,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int, *, out: Tensor | None 
     try:
         t = _py_pixel_unshuffle(input._h, downscale_factor if downscale_factor.__class__ is int else int_(downscale_factor))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pixel_unshuffle", e, "Tensor Int", input=input, downscale_factor=downscale_factor) from None
+        return astray(pixel_unshuffle, "pixel_unshuffle", e, "Tensor Int", input=input, downscale_factor=downscale_factor, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7479,7 +7479,7 @@ def broadcast_to(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = 
         size = ints(size)
         t = _py_broadcast_to(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("broadcast_to", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(broadcast_to, "broadcast_to", e, "Tensor Shape", input=input, size=sizes if size is None else size, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7496,7 +7496,7 @@ def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_broadcast_tensors(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
+        return astray(broadcast_tensors, "broadcast_tensors", e, "Tensors", tensors=tensors)
     if t is None:
         raise error()
     return t
@@ -7510,7 +7510,7 @@ def atleast_1d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_atleast_1d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atleast_1d", e, "Tensor", input=input) from None
+        return astray(atleast_1d, "atleast_1d", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7526,7 +7526,7 @@ def atleast_2d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_atleast_2d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atleast_2d", e, "Tensor", input=input) from None
+        return astray(atleast_2d, "atleast_2d", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7542,7 +7542,7 @@ def atleast_3d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_atleast_3d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("atleast_3d", e, "Tensor", input=input) from None
+        return astray(atleast_3d, "atleast_3d", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7559,7 +7559,7 @@ def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Te
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_meshgrid(word(indexing), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
+        return astray(meshgrid, "meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing)
     if t is None:
         raise error()
     return t
@@ -7574,7 +7574,7 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_cartesian_prod(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
+        return astray(cartesian_prod, "cartesian_prod", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7592,7 +7592,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False, *, o
     try:
         t = _py_combinations(input._h, r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("combinations", e, "Tensor Int Bool", input=input, r=r, with_replacement=with_replacement) from None
+        return astray(combinations, "combinations", e, "Tensor Int Bool", input=input, r=r, with_replacement=with_replacement, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -7611,7 +7611,7 @@ def sum_to_size(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = N
         size = ints(size)
         t = _py_sum_to_size(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sum_to_size", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+        return astray(sum_to_size, "sum_to_size", e, "Tensor Shape", input=input, size=sizes if size is None else size)
     if t is None:
         raise error()
     return t
@@ -7627,7 +7627,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     try:
         t = _py_one_hot(input._h, num_classes if num_classes.__class__ is int else int_(num_classes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("one_hot", e, "Tensor Int", input=input, num_classes=num_classes) from None
+        return astray(one_hot, "one_hot", e, "Tensor Int", input=input, num_classes=num_classes)
     if t is None:
         raise error()
     return t
@@ -7642,7 +7642,7 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
         indices = indices if indices.__class__ is list else several(indices)
         t = _py_index(input._h, indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
+        return astray(index, "index", e, "Tensor OptTensors", input=input, indices=indices)
     if t is None:
         raise error()
     return t
@@ -7661,7 +7661,7 @@ def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: 
         else:
             t = _py_index_backward(grad._h, input_sizes, len(input_sizes), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
+        return astray(index_backward, "index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes, out=out)
     if t is None:
         raise error()
     return t
@@ -7679,7 +7679,7 @@ def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], a
         else:
             t = _py_index_put(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
+        return astray(index_put, "index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate, out=out)
     if t is None:
         raise error()
     return t
@@ -7694,7 +7694,7 @@ def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], 
         indices = indices if indices.__class__ is list else several(indices)
         status = _py_index_put_(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
+        return astray(index_put_, "index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate)
     if status:
         raise error()
     return input
@@ -7711,7 +7711,7 @@ def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *,
         else:
             t = _py_gather(input._h, index._h, dim if dim.__class__ is int else int_(dim), sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
+        return astray(gather, "gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad, out=out)
     if t is None:
         raise error()
     return t
@@ -7729,7 +7729,7 @@ def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int
         else:
             t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
+        return astray(gather_backward, "gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -7748,7 +7748,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor 
         else:
             t = _py_scatter(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+        return astray(scatter, "scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src, out=out)
     if t is None:
         raise error()
     return t
@@ -7762,7 +7762,7 @@ def scatter_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     try:
         status = _py_scatter_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+        return astray(scatter_, "scatter_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src)
     if status:
         raise error()
     return input
@@ -7779,7 +7779,7 @@ def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number, *, out:
         else:
             t = _py_scatter_value(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+        return astray(scatter_value, "scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -7793,7 +7793,7 @@ def scatter_value_(input: Tensor, dim: int, index: Tensor, value: Number) -> Ten
     try:
         status = _py_scatter_value_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+        return astray(scatter_value_, "scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value)
     if status:
         raise error()
     return input
@@ -7807,7 +7807,7 @@ def scatter_value_reduce(input: Tensor, dim: int, index: Tensor, value: Number, 
     try:
         t = _py_scatter_value_reduce(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_value_reduce", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
+        return astray(scatter_value_reduce, "scatter_value_reduce", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce)
     if t is None:
         raise error()
     return t
@@ -7821,7 +7821,7 @@ def scatter_value_reduce_(input: Tensor, dim: int, index: Tensor, value: Number,
     try:
         status = _py_scatter_value_reduce_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_value_reduce_", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
+        return astray(scatter_value_reduce_, "scatter_value_reduce_", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce)
     if status:
         raise error()
     return input
@@ -7838,7 +7838,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
         else:
             t = _py_scatter_add(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+        return astray(scatter_add, "scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src, out=out)
     if t is None:
         raise error()
     return t
@@ -7852,7 +7852,7 @@ def scatter_add_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     try:
         status = _py_scatter_add_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_add_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+        return astray(scatter_add_, "scatter_add_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src)
     if status:
         raise error()
     return input
@@ -7869,7 +7869,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
         else:
             t = _py_index_select(input._h, index._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index) from None
+        return astray(index_select, "index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index, out=out)
     if t is None:
         raise error()
     return t
@@ -7887,7 +7887,7 @@ def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequen
         else:
             t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
+        return astray(index_select_backward, "index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim, out=out)
     if t is None:
         raise error()
     return t
@@ -7904,7 +7904,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Num
         else:
             t = _py_index_add(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
+        return astray(index_add, "index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -7918,7 +7918,7 @@ def index_add_(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Nu
     try:
         status = _py_index_add_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_add_", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
+        return astray(index_add_, "index_add_", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha)
     if status:
         raise error()
     return input
@@ -7935,7 +7935,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: T
         else:
             t = _py_index_copy(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
+        return astray(index_copy, "index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source, out=out)
     if t is None:
         raise error()
     return t
@@ -7949,7 +7949,7 @@ def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
     try:
         status = _py_index_copy_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_copy_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
+        return astray(index_copy_, "index_copy_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source)
     if status:
         raise error()
     return input
@@ -7969,7 +7969,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *
         else:
             t = _py_index_fill_scalar(input._h, index._h, *number(value), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
+        return astray(index_fill, "index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -7987,7 +7987,7 @@ def index_fill_(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) 
         else:
             status = _py_index_fill_scalar_(input._h, index._h, *number(value), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_fill_", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
+        return astray(index_fill_, "index_fill_", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value)
     if status:
         raise error()
     return input
@@ -8007,7 +8007,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Ten
         else:
             t = _py_masked_fill_scalar(input._h, mask._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("masked_fill", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
+        return astray(masked_fill, "masked_fill", e, "Tensor Tensor Operand", input=input, mask=mask, value=value, out=out)
     if t is None:
         raise error()
     return t
@@ -8025,7 +8025,7 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
         else:
             status = _py_masked_fill_scalar_(input._h, mask._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("masked_fill_", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
+        return astray(masked_fill_, "masked_fill_", e, "Tensor Tensor Operand", input=input, mask=mask, value=value)
     if status:
         raise error()
     return input
@@ -8039,7 +8039,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     try:
         t = _py_masked_select(input._h, mask._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("masked_select", e, "Tensor Tensor", input=input, mask=mask) from None
+        return astray(masked_select, "masked_select", e, "Tensor Tensor", input=input, mask=mask, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8058,7 +8058,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor |
         else:
             t = _py_masked_scatter(input._h, mask._h, source._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("masked_scatter", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
+        return astray(masked_scatter, "masked_scatter", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source, out=out)
     if t is None:
         raise error()
     return t
@@ -8072,7 +8072,7 @@ def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     try:
         status = _py_masked_scatter_(input._h, mask._h, source._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("masked_scatter_", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
+        return astray(masked_scatter_, "masked_scatter_", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source)
     if status:
         raise error()
     return input
@@ -8086,7 +8086,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_take(input._h, index._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("take", e, "Tensor Tensor", input=input, index=index) from None
+        return astray(take, "take", e, "Tensor Tensor", input=input, index=index, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8104,7 +8104,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, 
     try:
         t = _py_put(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("put", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
+        return astray(put, "put", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8120,7 +8120,7 @@ def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False)
     try:
         status = _py_put_(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("put_", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
+        return astray(put_, "put_", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate)
     if status:
         raise error()
     return input
@@ -8136,7 +8136,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     try:
         t = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("take_along_dim", e, "Tensor Tensor OptInt", input=input, indices=indices, dim=dim) from None
+        return astray(take_along_dim, "take_along_dim", e, "Tensor Tensor OptInt", input=input, indices=indices, dim=dim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8152,7 +8152,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_nonzero(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nonzero", e, "Tensor", input=input) from None
+        return astray(nonzero, "nonzero", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8171,7 +8171,7 @@ def nonzero_list(input: Tensor) -> tuple[Tensor, ...]:
     try:
         t = _py_nonzero_list(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nonzero_list", e, "Tensor", input=input) from None
+        return astray(nonzero_list, "nonzero_list", e, "Tensor", input=input)
     if t is None:
         raise error()
     return t
@@ -8190,7 +8190,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, *, 
         else:
             t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx) from None
+        return astray(embedding, "embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -8207,7 +8207,7 @@ def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_
         else:
             t = _py_embedding_backward(grad._h, indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx) from None
+        return astray(embedding_backward, "embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -8226,7 +8226,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         else:
             t = _py_scatter_reduce(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
+        return astray(scatter_reduce, "scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self, out=out)
     if t is None:
         raise error()
     return t
@@ -8240,7 +8240,7 @@ def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce:
     try:
         status = _py_scatter_reduce_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scatter_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
+        return astray(scatter_reduce_, "scatter_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self)
     if status:
         raise error()
     return input
@@ -8256,7 +8256,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     try:
         t = _py_index_reduce(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+        return astray(index_reduce, "index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8272,7 +8272,7 @@ def index_reduce_(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce
     try:
         status = _py_index_reduce_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("index_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+        return astray(index_reduce_, "index_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self)
     if status:
         raise error()
     return input
@@ -8291,7 +8291,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         else:
             t = _py_matmul(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("matmul", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(matmul, "matmul", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     return t
@@ -8308,7 +8308,7 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_mm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mm", e, "Tensor Tensor", input=input, mat2=mat2) from None
+        return astray(mm, "mm", e, "Tensor Tensor", input=input, mat2=mat2, out=out)
     if t is None:
         raise error()
     return t
@@ -8325,7 +8325,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_bmm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bmm", e, "Tensor Tensor", input=input, mat2=mat2) from None
+        return astray(bmm, "bmm", e, "Tensor Tensor", input=input, mat2=mat2, out=out)
     if t is None:
         raise error()
     return t
@@ -8342,7 +8342,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_mv(input._h, vec._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mv", e, "Tensor Tensor", input=input, vec=vec) from None
+        return astray(mv, "mv", e, "Tensor Tensor", input=input, vec=vec, out=out)
     if t is None:
         raise error()
     return t
@@ -8359,7 +8359,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_dot(input._h, tensor._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("dot", e, "Tensor Tensor", input=input, tensor=tensor) from None
+        return astray(dot, "dot", e, "Tensor Tensor", input=input, tensor=tensor, out=out)
     if t is None:
         raise error()
     return t
@@ -8373,7 +8373,7 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_vdot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("vdot", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(vdot, "vdot", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8389,7 +8389,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_outer(input._h, vec2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("outer", e, "Tensor Tensor", input=input, vec2=vec2) from None
+        return astray(outer, "outer", e, "Tensor Tensor", input=input, vec2=vec2, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8411,7 +8411,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Number = 1, alpha: Nu
         else:
             t = _py_addmm(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha) from None
+        return astray(addmm, "addmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -8425,7 +8425,7 @@ def addmm_(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Number = 1, alpha: N
     try:
         status = _py_addmm_(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha) from None
+        return astray(addmm_, "addmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha)
     if status:
         raise error()
     return input
@@ -8442,7 +8442,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Number = 1, alpha: Numb
         else:
             t = _py_addmv(input._h, mat._h, vec._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addmv", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha) from None
+        return astray(addmv, "addmv", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -8456,7 +8456,7 @@ def addmv_(input: Tensor, mat: Tensor, vec: Tensor, beta: Number = 1, alpha: Num
     try:
         status = _py_addmv_(input._h, mat._h, vec._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addmv_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha) from None
+        return astray(addmv_, "addmv_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha)
     if status:
         raise error()
     return input
@@ -8470,7 +8470,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Number = 1, alpha: Num
     try:
         t = _py_addr(input._h, vec1._h, vec2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addr", e, "Tensor Tensor Tensor Scalar Scalar", input=input, vec1=vec1, vec2=vec2, beta=beta, alpha=alpha) from None
+        return astray(addr, "addr", e, "Tensor Tensor Tensor Scalar Scalar", input=input, vec1=vec1, vec2=vec2, beta=beta, alpha=alpha, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8486,7 +8486,7 @@ def addr_(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Number = 1, alpha: Nu
     try:
         status = _py_addr_(input._h, vec1._h, vec2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addr_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, vec1=vec1, vec2=vec2, beta=beta, alpha=alpha) from None
+        return astray(addr_, "addr_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, vec1=vec1, vec2=vec2, beta=beta, alpha=alpha)
     if status:
         raise error()
     return input
@@ -8503,7 +8503,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alp
         else:
             t = _py_baddbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("baddbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
+        return astray(baddbmm, "baddbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha, out=out)
     if t is None:
         raise error()
     return t
@@ -8517,7 +8517,7 @@ def baddbmm_(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, al
     try:
         status = _py_baddbmm_(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("baddbmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
+        return astray(baddbmm_, "baddbmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha)
     if status:
         raise error()
     return input
@@ -8531,7 +8531,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alph
     try:
         t = _py_addbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
+        return astray(addbmm, "addbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8547,7 +8547,7 @@ def addbmm_(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alp
     try:
         status = _py_addbmm_(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("addbmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
+        return astray(addbmm_, "addbmm_", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha)
     if status:
         raise error()
     return input
@@ -8564,7 +8564,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Te
         else:
             t = _py_linear(input._h, weight._h, NULL if bias is None else bias._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linear", e, "Tensor Tensor OptTensor", input=input, weight=weight, bias=bias) from None
+        return astray(linear, "linear", e, "Tensor Tensor OptTensor", input=input, weight=weight, bias=bias, out=out)
     if t is None:
         raise error()
     return t
@@ -8578,7 +8578,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     try:
         t = _py_bilinear(input1._h, input2._h, weight._h, NULL if bias is None else bias._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bilinear", e, "Tensor Tensor Tensor OptTensor", input1=input1, input2=input2, weight=weight, bias=bias) from None
+        return astray(bilinear, "bilinear", e, "Tensor Tensor Tensor OptTensor", input1=input1, input2=input2, weight=weight, bias=bias, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8594,7 +8594,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_kron(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("kron", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(kron, "kron", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8613,7 +8613,7 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
         tensors = tensors if tensors.__class__ is list else several(tensors)
         t = _py_multi_dot(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multi_dot", e, "Tensors", tensors=tensors) from None
+        return astray(multi_dot, "multi_dot", e, "Tensors", tensors=tensors, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8636,7 +8636,7 @@ def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims
         dims_other = ints(dims_other)
         t = _py_tensordot(input._h, other._h, dims_self, len(dims_self), dims_other, len(dims_other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tensordot", e, "Tensor Tensor Ints Ints", input=input, other=other, dims_self=dims_self, dims_other=dims_other) from None
+        return astray(tensordot, "tensordot", e, "Tensor Tensor Ints Ints", input=input, other=other, dims_self=dims_self, dims_other=dims_other, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8652,7 +8652,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_inner(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("inner", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(inner, "inner", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8672,7 +8672,7 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
         operands = operands if operands.__class__ is list else several(operands)
         t = _py_einsum(word(equation), operands)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
+        return astray(einsum, "einsum", e, "Str Tensors", equation=equation, operands=operands, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8690,7 +8690,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     try:
         t = _py_cross(input._h, other._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cross", e, "Tensor Tensor OptInt", input=input, other=other, dim=dim) from None
+        return astray(cross, "cross", e, "Tensor Tensor OptInt", input=input, other=other, dim=dim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8712,7 +8712,7 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_inverse(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("inverse", e, "Tensor", input=input) from None
+        return astray(inverse, "inverse", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -8729,7 +8729,7 @@ def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_det(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("det", e, "Tensor", input=input) from None
+        return astray(det, "det", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -8746,7 +8746,7 @@ def slogdet(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
         else:
             t = _py_slogdet(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("slogdet", e, "Tensor", input=input) from None
+        return astray(slogdet, "slogdet", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -8760,7 +8760,7 @@ def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_logdet(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("logdet", e, "Tensor", input=input) from None
+        return astray(logdet, "logdet", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8776,7 +8776,7 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_matrix_power(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("matrix_power", e, "Tensor Int", input=input, n=n) from None
+        return astray(matrix_power, "matrix_power", e, "Tensor Int", input=input, n=n, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -8795,7 +8795,7 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
         else:
             t = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cholesky", e, "Tensor Bool", input=input, upper=upper) from None
+        return astray(cholesky, "cholesky", e, "Tensor Bool", input=input, upper=upper, out=out)
     if t is None:
         raise error()
     return t
@@ -8812,7 +8812,7 @@ def linalg_qr(A: Tensor, mode: str | None = "reduced", *, out: Any = None) -> tu
         else:
             t = _py_linalg_qr(A._h, word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_qr", e, "Tensor Str", A=A, mode=mode) from None
+        return astray(linalg_qr, "linalg_qr", e, "Tensor Str", A=A, mode=mode, out=out)
     if t is None:
         raise error()
     return t
@@ -8829,7 +8829,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, out: Any = None) -> tup
         else:
             t = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices) from None
+        return astray(linalg_svd, "linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices, out=out)
     if t is None:
         raise error()
     return t
@@ -8846,7 +8846,7 @@ def linalg_svdvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_linalg_svdvals(A._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_svdvals", e, "Tensor", A=A) from None
+        return astray(linalg_svdvals, "linalg_svdvals", e, "Tensor", A=A, out=out)
     if t is None:
         raise error()
     return t
@@ -8863,7 +8863,7 @@ def linalg_eigvalsh(input: Tensor, UPLO: str | None = "L", *, out: Tensor | None
         else:
             t = _py_linalg_eigvalsh(input._h, word(UPLO))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_eigvalsh", e, "Tensor Str", input=input, UPLO=UPLO) from None
+        return astray(linalg_eigvalsh, "linalg_eigvalsh", e, "Tensor Str", input=input, UPLO=UPLO, out=out)
     if t is None:
         raise error()
     return t
@@ -8880,7 +8880,7 @@ def linalg_eigh(input: Tensor, UPLO: str | None = "L", *, out: Any = None) -> tu
         else:
             t = _py_linalg_eigh(input._h, word(UPLO))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_eigh", e, "Tensor Str", input=input, UPLO=UPLO) from None
+        return astray(linalg_eigh, "linalg_eigh", e, "Tensor Str", input=input, UPLO=UPLO, out=out)
     if t is None:
         raise error()
     return t
@@ -8896,7 +8896,7 @@ def linalg_solve(input: Tensor, B: Tensor, left: bool = True) -> Tensor:
     try:
         t = _py_linalg_solve(input._h, B._h, left if left.__class__ is bool else bool_(left))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_solve", e, "Tensor Tensor Bool", input=input, B=B, left=left) from None
+        return astray(linalg_solve, "linalg_solve", e, "Tensor Tensor Bool", input=input, B=B, left=left)
     if t is None:
         raise error()
     return t
@@ -8913,7 +8913,7 @@ def solve_matrices(input: Tensor, B: Tensor, *, out: Tensor | None = None) -> Te
         else:
             t = _py_solve_matrices(input._h, B._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("solve_matrices", e, "Tensor Tensor", input=input, B=B) from None
+        return astray(solve_matrices, "solve_matrices", e, "Tensor Tensor", input=input, B=B, out=out)
     if t is None:
         raise error()
     return t
@@ -8930,7 +8930,7 @@ def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = 
         else:
             t = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular) from None
+        return astray(linalg_solve_triangular, "linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular, out=out)
     if t is None:
         raise error()
     return t
@@ -8950,7 +8950,7 @@ def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None =
         else:
             t = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
+        return astray(linalg_pinv, "linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian, out=out)
     if t is None:
         raise error()
     return t
@@ -8969,7 +8969,7 @@ def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None, *, out: A
         else:
             t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond) from None
+        return astray(linalg_lstsq, "linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond, out=out)
     if t is None:
         raise error()
     return t
@@ -8991,7 +8991,7 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         else:
             t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv1d, "conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups, out=out)
     if t is None:
         raise error()
     return t
@@ -9013,7 +9013,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         else:
             t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv2d, "conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups, out=out)
     if t is None:
         raise error()
     return t
@@ -9033,7 +9033,7 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         else:
             t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv3d, "conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups, out=out)
     if t is None:
         raise error()
     return t
@@ -9051,7 +9051,7 @@ def conv1d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, st
         dilation = ints(dilation)
         t = _py_conv1d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv1d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv1d_padding, "conv1d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if t is None:
         raise error()
     return t
@@ -9067,7 +9067,7 @@ def conv2d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, st
         dilation = ints(dilation)
         t = _py_conv2d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv2d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv2d_padding, "conv2d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if t is None:
         raise error()
     return t
@@ -9083,7 +9083,7 @@ def conv3d_padding(input: Tensor, weight: Tensor, bias: Tensor | None = None, st
         dilation = ints(dilation)
         t = _py_conv3d_padding(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), word(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv3d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv3d_padding, "conv3d_padding", e, "Tensor Tensor OptTensor Ints Str Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if t is None:
         raise error()
     return t
@@ -9104,7 +9104,7 @@ def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int
         else:
             t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv_input_grad, "conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups, out=out)
     if t is None:
         raise error()
     return t
@@ -9125,7 +9125,7 @@ def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[in
         else:
             t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+        return astray(conv_weight_grad, "conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups, out=out)
     if t is None:
         raise error()
     return t
@@ -9145,7 +9145,7 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         dilation = ints(dilation)
         t = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv_transpose1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+        return astray(conv_transpose1d, "conv_transpose1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9165,7 +9165,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         dilation = ints(dilation)
         t = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv_transpose2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+        return astray(conv_transpose2d, "conv_transpose2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9185,7 +9185,7 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         dilation = ints(dilation)
         t = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conv_transpose3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+        return astray(conv_transpose3d, "conv_transpose3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9210,7 +9210,7 @@ def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequ
         else:
             t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+        return astray(im2col, "im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride, out=out)
     if t is None:
         raise error()
     return t
@@ -9234,7 +9234,7 @@ def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | S
         else:
             t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+        return astray(col2im, "col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride, out=out)
     if t is None:
         raise error()
     return t
@@ -9255,7 +9255,7 @@ def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         dilation = ints(dilation)
         t = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool1d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool1d, "max_pool1d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9276,7 +9276,7 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         dilation = ints(dilation)
         t = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool2d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool2d, "max_pool2d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9297,7 +9297,7 @@ def max_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         dilation = ints(dilation)
         t = _py_max_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool3d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool3d, "max_pool3d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9320,7 +9320,7 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
         else:
             t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
+        return astray(max_pool_values, "max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank, out=out)
     if t is None:
         raise error()
     return t
@@ -9342,7 +9342,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         else:
             t = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool1d_with_indices, "max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     return t
@@ -9364,7 +9364,7 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         else:
             t = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool2d_with_indices, "max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     return t
@@ -9386,7 +9386,7 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         else:
             t = _py_max_pool3d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool3d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        return astray(max_pool3d_with_indices, "max_pool3d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     return t
@@ -9404,7 +9404,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_max_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_max_pool1d, "adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9422,7 +9422,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_max_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_max_pool2d, "adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9440,7 +9440,7 @@ def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_max_pool3d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_max_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_max_pool3d, "adaptive_max_pool3d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9457,7 +9457,7 @@ def max_unpool1d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
         output_size = ints(output_size)
         t = _py_max_unpool1d(input._h, indices._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_unpool1d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+        return astray(max_unpool1d, "max_unpool1d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9476,7 +9476,7 @@ def max_unpool2d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
         output_size = ints(output_size)
         t = _py_max_unpool2d(input._h, indices._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_unpool2d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+        return astray(max_unpool2d, "max_unpool2d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9495,7 +9495,7 @@ def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
         output_size = ints(output_size)
         t = _py_max_unpool3d(input._h, indices._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_unpool3d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+        return astray(max_unpool3d, "max_unpool3d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9515,7 +9515,7 @@ def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int]
         else:
             t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank) from None
+        return astray(max_pool_grad, "max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank, out=out)
     if t is None:
         raise error()
     return t
@@ -9532,7 +9532,7 @@ def pool_gather(input: Tensor, indices: Tensor, rank: int, *, out: Tensor | None
         else:
             t = _py_pool_gather(input._h, indices._h, rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank) from None
+        return astray(pool_gather, "pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank, out=out)
     if t is None:
         raise error()
     return t
@@ -9553,7 +9553,7 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         else:
             t = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
+        return astray(avg_pool1d, "avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, out=out)
     if t is None:
         raise error()
     return t
@@ -9574,7 +9574,7 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         else:
             t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+        return astray(avg_pool2d, "avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, out=out)
     if t is None:
         raise error()
     return t
@@ -9595,7 +9595,7 @@ def avg_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         else:
             t = _py_avg_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool3d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+        return astray(avg_pool3d, "avg_pool3d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, out=out)
     if t is None:
         raise error()
     return t
@@ -9616,7 +9616,7 @@ def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: in
         else:
             t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
+        return astray(avg_pool_grad, "avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank, out=out)
     if t is None:
         raise error()
     return t
@@ -9634,7 +9634,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_avg_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_avg_pool1d, "adaptive_avg_pool1d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9652,7 +9652,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_avg_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_avg_pool2d, "adaptive_avg_pool2d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9670,7 +9670,7 @@ def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int], *, out:
         else:
             t = _py_adaptive_avg_pool3d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_avg_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        return astray(adaptive_avg_pool3d, "adaptive_avg_pool3d", e, "Tensor Ints", input=input, output_size=output_size, out=out)
     if t is None:
         raise error()
     return t
@@ -9688,7 +9688,7 @@ def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: 
         else:
             t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank) from None
+        return astray(adaptive_avg_pool_grad, "adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank, out=out)
     if t is None:
         raise error()
     return t
@@ -9705,7 +9705,7 @@ def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int],
             stride = ints(stride)
         t = _py_lp_pool1d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lp_pool1d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+        return astray(lp_pool1d, "lp_pool1d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9724,7 +9724,7 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int],
             stride = ints(stride)
         t = _py_lp_pool2d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lp_pool2d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+        return astray(lp_pool2d, "lp_pool2d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9743,7 +9743,7 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int],
             stride = ints(stride)
         t = _py_lp_pool3d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lp_pool3d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+        return astray(lp_pool3d, "lp_pool3d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9761,7 +9761,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     try:
         t = _py_local_response_norm(input._h, size if size.__class__ is int else int_(size), alpha, beta, k)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("local_response_norm", e, "Tensor Int Float Float Float", input=input, size=size, alpha=alpha, beta=beta, k=k) from None
+        return astray(local_response_norm, "local_response_norm", e, "Tensor Int Float Float Float", input=input, size=size, alpha=alpha, beta=beta, k=k, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -9783,7 +9783,7 @@ def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: 
         else:
             t = _py_upsample_nearest1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+        return astray(upsample_nearest1d, "upsample_nearest1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -9801,7 +9801,7 @@ def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h
         else:
             t = _py_upsample_nearest2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest2d, "upsample_nearest2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9819,7 +9819,7 @@ def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d
         else:
             t = _py_upsample_nearest3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest3d, "upsample_nearest3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9839,7 +9839,7 @@ def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], sc
         else:
             t = _py_upsample_nearest_exact1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+        return astray(upsample_nearest_exact1d, "upsample_nearest_exact1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -9857,7 +9857,7 @@ def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], sc
         else:
             t = _py_upsample_nearest_exact2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest_exact2d, "upsample_nearest_exact2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9875,7 +9875,7 @@ def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], sc
         else:
             t = _py_upsample_nearest_exact3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest_exact3d, "upsample_nearest_exact3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9896,7 +9896,7 @@ def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_cor
         else:
             t = _py_upsample_linear1d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_linear1d", e, "Tensor Ints Bool OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales=scales) from None
+        return astray(upsample_linear1d, "upsample_linear1d", e, "Tensor Ints Bool OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -9916,7 +9916,7 @@ def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_c
         else:
             t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bilinear2d, "upsample_bilinear2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9934,7 +9934,7 @@ def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_
         else:
             t = _py_upsample_trilinear3d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_trilinear3d", e, "Tensor Ints Bool OptFloat OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_trilinear3d, "upsample_trilinear3d", e, "Tensor Ints Bool OptFloat OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9952,7 +9952,7 @@ def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_co
         else:
             t = _py_upsample_bicubic2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bicubic2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bicubic2d, "upsample_bicubic2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9972,7 +9972,7 @@ def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], alig
         else:
             t = _py_upsample_bilinear2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bilinear2d_aa, "upsample_bilinear2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -9992,7 +9992,7 @@ def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align
         else:
             t = _py_upsample_bicubic2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bicubic2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bicubic2d_aa, "upsample_bicubic2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10011,7 +10011,7 @@ def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence
         else:
             t = _py_upsample_nearest1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
+        return astray(upsample_nearest1d_backward, "upsample_nearest1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -10030,7 +10030,7 @@ def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence
         else:
             t = _py_upsample_nearest2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest2d_backward, "upsample_nearest2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10049,7 +10049,7 @@ def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence
         else:
             t = _py_upsample_nearest3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest3d_backward, "upsample_nearest3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10068,7 +10068,7 @@ def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Se
         else:
             t = _py_upsample_nearest_exact1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
+        return astray(upsample_nearest_exact1d_backward, "upsample_nearest_exact1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -10087,7 +10087,7 @@ def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Se
         else:
             t = _py_upsample_nearest_exact2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest_exact2d_backward, "upsample_nearest_exact2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10106,7 +10106,7 @@ def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Se
         else:
             t = _py_upsample_nearest_exact3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest_exact3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_nearest_exact3d_backward, "upsample_nearest_exact3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10125,7 +10125,7 @@ def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[
         else:
             t = _py_upsample_linear1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_linear1d_backward", e, "Tensor Ints Ints Bool OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales=scales) from None
+        return astray(upsample_linear1d_backward, "upsample_linear1d_backward", e, "Tensor Ints Ints Bool OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales=scales, out=out)
     if t is None:
         raise error()
     return t
@@ -10144,7 +10144,7 @@ def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequenc
         else:
             t = _py_upsample_bilinear2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bilinear2d_backward, "upsample_bilinear2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10163,7 +10163,7 @@ def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequen
         else:
             t = _py_upsample_trilinear3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_trilinear3d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_trilinear3d_backward, "upsample_trilinear3d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10182,7 +10182,7 @@ def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence
         else:
             t = _py_upsample_bicubic2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bicubic2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bicubic2d_backward, "upsample_bicubic2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10201,7 +10201,7 @@ def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequ
         else:
             t = _py_upsample_bilinear2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bilinear2d_aa_backward, "upsample_bilinear2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10220,7 +10220,7 @@ def upsample_bicubic2d_aa_backward(grad_output: Tensor, output_size: int | Seque
         else:
             t = _py_upsample_bicubic2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bicubic2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+        return astray(upsample_bicubic2d_aa_backward, "upsample_bicubic2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w, out=out)
     if t is None:
         raise error()
     return t
@@ -10240,7 +10240,7 @@ def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, paddin
         else:
             t = _py_grid_sampler_2d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("grid_sampler_2d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+        return astray(grid_sampler_2d, "grid_sampler_2d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, out=out)
     if t is None:
         raise error()
     return t
@@ -10259,7 +10259,7 @@ def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, paddin
         else:
             t = _py_grid_sampler_3d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("grid_sampler_3d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+        return astray(grid_sampler_3d, "grid_sampler_3d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, out=out)
     if t is None:
         raise error()
     return t
@@ -10278,7 +10278,7 @@ def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, i
         else:
             t = _py_grid_sampler_2d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("grid_sampler_2d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+        return astray(grid_sampler_2d_backward, "grid_sampler_2d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad, out=out)
     if t is None:
         raise error()
     return t
@@ -10297,7 +10297,7 @@ def grid_sampler_3d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, i
         else:
             t = _py_grid_sampler_3d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("grid_sampler_3d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+        return astray(grid_sampler_3d_backward, "grid_sampler_3d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad, out=out)
     if t is None:
         raise error()
     return t
@@ -10314,7 +10314,7 @@ def affine_grid_generator(theta: Tensor, size: int | Sequence[int], align_corner
         size = ints(size)
         t = _py_affine_grid_generator(theta._h, size, len(size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("affine_grid_generator", e, "Tensor Ints Bool", theta=theta, size=size, align_corners=align_corners) from None
+        return astray(affine_grid_generator, "affine_grid_generator", e, "Tensor Ints Bool", theta=theta, size=size, align_corners=align_corners, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10335,7 +10335,7 @@ def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor | None = None
     try:
         t = _py_embedding_bag(weight._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_bag", e, "Tensor Tensor OptTensor Int OptTensor Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, per_sample_weights=per_sample_weights, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+        return astray(embedding_bag, "embedding_bag", e, "Tensor Tensor OptTensor Int OptTensor Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, per_sample_weights=per_sample_weights, include_last_offset=include_last_offset, padding_idx=padding_idx)
     if t is None:
         raise error()
     return t
@@ -10352,7 +10352,7 @@ def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | 
         else:
             t = _py_embedding_bag_unweighted(weight._h, indices._h, NULL if offsets is None else offsets._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_bag_unweighted", e, "Tensor Tensor OptTensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+        return astray(embedding_bag_unweighted, "embedding_bag_unweighted", e, "Tensor Tensor OptTensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -10369,7 +10369,7 @@ def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | No
         else:
             t = _py_embedding_bag_weighted(weight._h, indices._h, NULL if offsets is None else offsets._h, per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_bag_weighted", e, "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+        return astray(embedding_bag_weighted, "embedding_bag_weighted", e, "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -10386,7 +10386,7 @@ def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None
         else:
             t = _py_embedding_bag_backward(grad._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, NULL if max_indices is None else max_indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_bag_backward", e, "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad=grad, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, max_indices=max_indices, num_weights=num_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+        return astray(embedding_bag_backward, "embedding_bag_backward", e, "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad=grad, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, max_indices=max_indices, num_weights=num_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -10403,7 +10403,7 @@ def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indi
         else:
             t = _py_embedding_bag_per_sample_weights_backward(grad._h, weight._h, indices._h, NULL if offsets is None else offsets._h, include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_bag_per_sample_weights_backward", e, "Tensor Tensor Tensor OptTensor Bool OptInt", grad=grad, weight=weight, indices=indices, offsets=offsets, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+        return astray(embedding_bag_per_sample_weights_backward, "embedding_bag_per_sample_weights_backward", e, "Tensor Tensor Tensor OptTensor Bool OptInt", grad=grad, weight=weight, indices=indices, offsets=offsets, include_last_offset=include_last_offset, padding_idx=padding_idx, out=out)
     if t is None:
         raise error()
     return t
@@ -10420,7 +10420,7 @@ def embedding_renorm(input: Tensor, indices: Tensor, max_norm: float, norm_type:
         else:
             t = _py_embedding_renorm(input._h, indices._h, max_norm, norm_type)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_renorm", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+        return astray(embedding_renorm, "embedding_renorm", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type, out=out)
     if t is None:
         raise error()
     return t
@@ -10434,7 +10434,7 @@ def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type
     try:
         status = _py_embedding_renorm_(input._h, indices._h, max_norm, norm_type)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("embedding_renorm_", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+        return astray(embedding_renorm_, "embedding_renorm_", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type)
     if status:
         raise error()
     return input
@@ -10451,7 +10451,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     try:
         t = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
+        return astray(batch_norm, "batch_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10470,7 +10470,7 @@ def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, 
         else:
             t = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps) from None
+        return astray(batch_norm_train, "batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10487,7 +10487,7 @@ def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, we
         else:
             t = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm_eval", e, "Tensor Tensor Tensor OptTensor OptTensor Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps) from None
+        return astray(batch_norm_eval, "batch_norm_eval", e, "Tensor Tensor Tensor OptTensor OptTensor Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10506,7 +10506,7 @@ def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, 
         else:
             t = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
+        return astray(batch_norm_backward, "batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training, out=out)
     if t is None:
         raise error()
     return t
@@ -10526,7 +10526,7 @@ def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Ten
         else:
             t = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("layer_norm", e, "Tensor Ints OptTensor OptTensor Float", input=input, normalized_shape=normalized_shape, weight=weight, bias=bias, eps=eps) from None
+        return astray(layer_norm, "layer_norm", e, "Tensor Ints OptTensor OptTensor Float", input=input, normalized_shape=normalized_shape, weight=weight, bias=bias, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10546,7 +10546,7 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
         else:
             t = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rms_norm", e, "Tensor Ints OptTensor OptFloat", input=input, normalized_shape=normalized_shape, weight=weight, eps=eps) from None
+        return astray(rms_norm, "rms_norm", e, "Tensor Ints OptTensor OptFloat", input=input, normalized_shape=normalized_shape, weight=weight, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10566,7 +10566,7 @@ def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, norm
         else:
             t = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
+        return astray(layer_norm_backward, "layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine, out=out)
     if t is None:
         raise error()
     return t
@@ -10583,7 +10583,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
         else:
             t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps) from None
+        return astray(group_norm, "group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10600,7 +10600,7 @@ def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_
         else:
             t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
+        return astray(group_norm_backward, "group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10616,7 +10616,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     try:
         t = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("instance_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
+        return astray(instance_norm, "instance_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10635,7 +10635,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, o
         else:
             t = _py_mse_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mse_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+        return astray(mse_loss, "mse_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10649,7 +10649,7 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, ou
     try:
         t = _py_l1_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("l1_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+        return astray(l1_loss, "l1_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10668,7 +10668,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean"
         else:
             t = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("smooth_l1_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, beta=beta) from None
+        return astray(smooth_l1_loss, "smooth_l1_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, beta=beta, out=out)
     if t is None:
         raise error()
     return t
@@ -10685,7 +10685,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", de
         else:
             t = _py_huber_loss(input._h, target._h, word(reduction), delta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("huber_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, delta=delta) from None
+        return astray(huber_loss, "huber_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, delta=delta, out=out)
     if t is None:
         raise error()
     return t
@@ -10699,7 +10699,7 @@ def mse_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: 
     try:
         t = _py_mse_loss_weighted(input._h, target._h, weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("mse_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+        return astray(mse_loss_weighted, "mse_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -10713,7 +10713,7 @@ def l1_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: s
     try:
         t = _py_l1_loss_weighted(input._h, target._h, weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("l1_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+        return astray(l1_loss_weighted, "l1_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -10727,7 +10727,7 @@ def huber_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction
     try:
         t = _py_huber_loss_weighted(input._h, target._h, weight._h, word(reduction), delta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("huber_loss_weighted", e, "Tensor Tensor Tensor Str Float", input=input, target=target, weight=weight, reduction=reduction, delta=delta) from None
+        return astray(huber_loss_weighted, "huber_loss_weighted", e, "Tensor Tensor Tensor Str Float", input=input, target=target, weight=weight, reduction=reduction, delta=delta)
     if t is None:
         raise error()
     return t
@@ -10744,7 +10744,7 @@ def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, be
         else:
             t = _py_distance_backward(grad._h, input._h, target._h, kind if kind.__class__ is int else int_(kind), beta, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction) from None
+        return astray(distance_backward, "distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10763,7 +10763,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore
         else:
             t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction) from None
+        return astray(nll_loss, "nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10781,7 +10781,7 @@ def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input
         else:
             t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction) from None
+        return astray(nll_loss_backward, "nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10798,7 +10798,7 @@ def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str
         else:
             t = _py_softmax_nll(input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
+        return astray(softmax_nll, "softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10815,7 +10815,7 @@ def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_ind
         else:
             t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
+        return astray(softmax_nll_backward, "softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction, out=out)
     if t is None:
         raise error()
     return t
@@ -10832,7 +10832,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
     try:
         t = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction), label_smoothing)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cross_entropy", e, "Tensor Tensor OptTensor Int Str Float", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing) from None
+        return astray(cross_entropy, "cross_entropy", e, "Tensor Tensor OptTensor Int Str Float", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10851,7 +10851,7 @@ def bce_each(input: Tensor, target: Tensor, *, out: Tensor | None = None) -> Ten
         else:
             t = _py_bce_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bce_each", e, "Tensor Tensor", input=input, target=target) from None
+        return astray(bce_each, "bce_each", e, "Tensor Tensor", input=input, target=target, out=out)
     if t is None:
         raise error()
     return t
@@ -10867,7 +10867,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     try:
         t = _py_binary_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("binary_cross_entropy", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+        return astray(binary_cross_entropy, "binary_cross_entropy", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10886,7 +10886,7 @@ def bce_logits_each(input: Tensor, target: Tensor, *, out: Tensor | None = None)
         else:
             t = _py_bce_logits_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bce_logits_each", e, "Tensor Tensor", input=input, target=target) from None
+        return astray(bce_logits_each, "bce_logits_each", e, "Tensor Tensor", input=input, target=target, out=out)
     if t is None:
         raise error()
     return t
@@ -10900,7 +10900,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     try:
         t = _py_binary_cross_entropy_with_logits(input._h, target._h, NULL if weight is None else weight._h, NULL if pos_weight is None else pos_weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("binary_cross_entropy_with_logits", e, "Tensor Tensor OptTensor OptTensor Str", input=input, target=target, weight=weight, pos_weight=pos_weight, reduction=reduction) from None
+        return astray(binary_cross_entropy_with_logits, "binary_cross_entropy_with_logits", e, "Tensor Tensor OptTensor OptTensor Str", input=input, target=target, weight=weight, pos_weight=pos_weight, reduction=reduction, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10918,7 +10918,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     try:
         t = _py_kl_div(input._h, target._h, word(reduction), log_target if log_target.__class__ is bool else bool_(log_target))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("kl_div", e, "Tensor Tensor Str Bool", input=input, target=target, reduction=reduction, log_target=log_target) from None
+        return astray(kl_div, "kl_div", e, "Tensor Tensor Str Bool", input=input, target=target, reduction=reduction, log_target=log_target, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -10936,7 +10936,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     try:
         t = _py_poisson_nll_loss(input._h, target._h, log_input if log_input.__class__ is bool else bool_(log_input), full if full.__class__ is bool else bool_(full), eps, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("poisson_nll_loss", e, "Tensor Tensor Bool Bool Float Str", input=input, target=target, log_input=log_input, full=full, eps=eps, reduction=reduction) from None
+        return astray(poisson_nll_loss, "poisson_nll_loss", e, "Tensor Tensor Bool Bool Float Str", input=input, target=target, log_input=log_input, full=full, eps=eps, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -10958,7 +10958,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | Number, full:
         else:
             t = _py_gaussian_nll_loss_scalar(input._h, target._h, *number(var), full if full.__class__ is bool else bool_(full), eps, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gaussian_nll_loss", e, "Tensor Tensor Operand Bool Float Str", input=input, target=target, var=var, full=full, eps=eps, reduction=reduction) from None
+        return astray(gaussian_nll_loss, "gaussian_nll_loss", e, "Tensor Tensor Operand Bool Float Str", input=input, target=target, var=var, full=full, eps=eps, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -10975,7 +10975,7 @@ def variance_floor(input: Tensor, eps: float, *, out: Tensor | None = None) -> T
         else:
             t = _py_variance_floor(input._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("variance_floor", e, "Tensor Float", input=input, eps=eps) from None
+        return astray(variance_floor, "variance_floor", e, "Tensor Float", input=input, eps=eps, out=out)
     if t is None:
         raise error()
     return t
@@ -10989,7 +10989,7 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, red
     try:
         t = _py_hinge_embedding_loss(input._h, target._h, margin, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("hinge_embedding_loss", e, "Tensor Tensor Float Str", input=input, target=target, margin=margin, reduction=reduction) from None
+        return astray(hinge_embedding_loss, "hinge_embedding_loss", e, "Tensor Tensor Float Str", input=input, target=target, margin=margin, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11005,7 +11005,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     try:
         t = _py_cosine_embedding_loss(input1._h, input2._h, target._h, margin, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cosine_embedding_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+        return astray(cosine_embedding_loss, "cosine_embedding_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11021,7 +11021,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     try:
         t = _py_margin_ranking_loss(input1._h, input2._h, target._h, margin, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("margin_ranking_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+        return astray(margin_ranking_loss, "margin_ranking_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11035,7 +11035,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, reduction: str | None = "mea
     try:
         t = _py_soft_margin_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("soft_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+        return astray(soft_margin_loss, "soft_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11051,7 +11051,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     try:
         t = _py_multilabel_soft_margin_loss(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multilabel_soft_margin_loss", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+        return astray(multilabel_soft_margin_loss, "multilabel_soft_margin_loss", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11067,7 +11067,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     try:
         t = _py_multi_margin_loss(input._h, target._h, NULL if weight is None else weight._h, p if p.__class__ is int else int_(p), margin, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multi_margin_loss", e, "Tensor Tensor Int Float OptTensor Str", input=input, target=target, p=p, margin=margin, weight=weight, reduction=reduction) from None
+        return astray(multi_margin_loss, "multi_margin_loss", e, "Tensor Tensor Int Float OptTensor Str", input=input, target=target, p=p, margin=margin, weight=weight, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11086,7 +11086,7 @@ def multilabel_targets(target: Tensor, classes: int, *, out: Any = None) -> tupl
         else:
             t = _py_multilabel_targets(target._h, classes if classes.__class__ is int else int_(classes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multilabel_targets", e, "Tensor Int", target=target, classes=classes) from None
+        return astray(multilabel_targets, "multilabel_targets", e, "Tensor Int", target=target, classes=classes, out=out)
     if t is None:
         raise error()
     return t
@@ -11103,7 +11103,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str | None 
     try:
         t = _py_multilabel_margin_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multilabel_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+        return astray(multilabel_margin_loss, "multilabel_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11119,7 +11119,7 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     try:
         t = _py_triplet_margin_loss(anchor._h, positive._h, negative._h, margin, p, eps, swap if swap.__class__ is bool else bool_(swap), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("triplet_margin_loss", e, "Tensor Tensor Tensor Float Float Float Bool Str", anchor=anchor, positive=positive, negative=negative, margin=margin, p=p, eps=eps, swap=swap, reduction=reduction) from None
+        return astray(triplet_margin_loss, "triplet_margin_loss", e, "Tensor Tensor Tensor Float Float Float Bool Str", anchor=anchor, positive=positive, negative=negative, margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)
     if t is None:
         raise error()
     return t
@@ -11133,7 +11133,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-06
     try:
         t = _py_pairwise_distance(x1._h, x2._h, p, eps, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pairwise_distance", e, "Tensor Tensor Float Float Bool", x1=x1, x2=x2, p=p, eps=eps, keepdim=keepdim) from None
+        return astray(pairwise_distance, "pairwise_distance", e, "Tensor Tensor Float Float Bool", x1=x1, x2=x2, p=p, eps=eps, keepdim=keepdim, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11151,7 +11151,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
     try:
         t = _py_cosine_similarity(x1._h, x2._h, dim if dim.__class__ is int else int_(dim), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cosine_similarity", e, "Tensor Tensor Int Float", x1=x1, x2=x2, dim=dim, eps=eps) from None
+        return astray(cosine_similarity, "cosine_similarity", e, "Tensor Tensor Int Float", x1=x1, x2=x2, dim=dim, eps=eps, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11169,7 +11169,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] | None = N
             dim = ints(dim)
         t = _py_normalize(input._h, p, NULL if dim is None else dim, 0 if dim is None else len(dim), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("normalize", e, "Tensor Float OptInts Float", input=input, p=p, dim=dim, eps=eps) from None
+        return astray(normalize, "normalize", e, "Tensor Float OptInts Float", input=input, p=p, dim=dim, eps=eps)
     if t is None:
         raise error()
     return t
@@ -11189,7 +11189,7 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_l
     try:
         t = _py_ctc_loss(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), word(reduction), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ctc_loss", e, "Tensor Tensor Tensor Tensor Int Str Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, reduction=reduction, zero_infinity=zero_infinity) from None
+        return astray(ctc_loss, "ctc_loss", e, "Tensor Tensor Tensor Tensor Int Str Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, reduction=reduction, zero_infinity=zero_infinity)
     if t is None:
         raise error()
     return t
@@ -11206,7 +11206,7 @@ def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target
         else:
             t = _py_ctc_losses(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ctc_losses", e, "Tensor Tensor Tensor Tensor Int Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+        return astray(ctc_losses, "ctc_losses", e, "Tensor Tensor Tensor Tensor Int Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity, out=out)
     if t is None:
         raise error()
     return t
@@ -11223,7 +11223,7 @@ def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_
         else:
             t = _py_ctc_losses_backward(grad._h, log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ctc_losses_backward", e, "Tensor Tensor Tensor Tensor Tensor Int Bool", grad=grad, log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+        return astray(ctc_losses_backward, "ctc_losses_backward", e, "Tensor Tensor Tensor Tensor Tensor Int Bool", grad=grad, log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity, out=out)
     if t is None:
         raise error()
     return t
@@ -11242,7 +11242,7 @@ def ctc_states(targets: Tensor, target_lengths: Tensor, blank: int, *, out: Any 
         else:
             t = _py_ctc_states(targets._h, target_lengths._h, blank if blank.__class__ is int else int_(blank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ctc_states", e, "Tensor Tensor Int", targets=targets, target_lengths=target_lengths, blank=blank) from None
+        return astray(ctc_states, "ctc_states", e, "Tensor Tensor Int", targets=targets, target_lengths=target_lengths, blank=blank, out=out)
     if t is None:
         raise error()
     return t
@@ -11267,7 +11267,7 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
         else:
             t = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+        return astray(rand, "rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11294,7 +11294,7 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
         else:
             t = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+        return astray(randn, "randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11321,7 +11321,7 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
         else:
             t = _py_randint(low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+        return astray(randint, "randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11345,7 +11345,7 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
         else:
             t = _py_randperm(n if n.__class__ is int else int_(n), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
+        return astray(randperm, "randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11368,7 +11368,7 @@ def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtyp
         else:
             t = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
+        return astray(rand_like, "rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11391,7 +11391,7 @@ def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dty
         else:
             t = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
+        return astray(randn_like, "randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11414,7 +11414,7 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
         else:
             t = _py_randint_like(input._h, low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
+        return astray(randint_like, "randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11433,7 +11433,7 @@ def uniform(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
         else:
             t = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("uniform", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
+        return astray(uniform, "uniform", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11447,7 +11447,7 @@ def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: G
     try:
         status = _py_uniform_(input._h, from_, to, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("uniform_", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
+        return astray(uniform_, "uniform_", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator)
     if status:
         raise error()
     return input
@@ -11464,7 +11464,7 @@ def normal(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
         else:
             t = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+        return astray(normal, "normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11478,7 +11478,7 @@ def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Ge
     try:
         status = _py_normal_(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+        return astray(normal_, "normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator)
     if status:
         raise error()
     return input
@@ -11495,7 +11495,7 @@ def random(input: Tensor, from_: int | None = None, to: int | None = None, *, ge
         else:
             t = _py_random(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
+        return astray(random, "random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11509,7 +11509,7 @@ def random_(input: Tensor, from_: int | None = None, to: int | None = None, *, g
     try:
         status = _py_random_(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("random_", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
+        return astray(random_, "random_", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator)
     if status:
         raise error()
     return input
@@ -11526,7 +11526,7 @@ def bernoulli(input: Tensor, *, generator: Generator_ | None = None, out: Tensor
         else:
             t = _py_bernoulli(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bernoulli", e, "Tensor Generator", input=input, generator=generator) from None
+        return astray(bernoulli, "bernoulli", e, "Tensor Generator", input=input, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11543,7 +11543,7 @@ def bernoulli_p(input: Tensor, p: float = 0.5, *, generator: Generator_ | None =
         else:
             t = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bernoulli_p", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+        return astray(bernoulli_p, "bernoulli_p", e, "Tensor Float Generator", input=input, p=p, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11557,7 +11557,7 @@ def bernoulli_p_(input: Tensor, p: float = 0.5, *, generator: Generator_ | None 
     try:
         status = _py_bernoulli_p_(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bernoulli_p_", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+        return astray(bernoulli_p_, "bernoulli_p_", e, "Tensor Float Generator", input=input, p=p, generator=generator)
     if status:
         raise error()
     return input
@@ -11574,7 +11574,7 @@ def bernoulli_tensor(input: Tensor, p: Tensor, *, generator: Generator_ | None =
         else:
             t = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bernoulli_tensor", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
+        return astray(bernoulli_tensor, "bernoulli_tensor", e, "Tensor Tensor Generator", input=input, p=p, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11588,7 +11588,7 @@ def bernoulli_tensor_(input: Tensor, p: Tensor, *, generator: Generator_ | None 
     try:
         status = _py_bernoulli_tensor_(input._h, p._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("bernoulli_tensor_", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
+        return astray(bernoulli_tensor_, "bernoulli_tensor_", e, "Tensor Tensor Generator", input=input, p=p, generator=generator)
     if status:
         raise error()
     return input
@@ -11605,7 +11605,7 @@ def exponential(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | No
         else:
             t = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exponential", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
+        return astray(exponential, "exponential", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11619,7 +11619,7 @@ def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | N
     try:
         status = _py_exponential_(input._h, lambd, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("exponential_", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
+        return astray(exponential_, "exponential_", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator)
     if status:
         raise error()
     return input
@@ -11636,7 +11636,7 @@ def geometric(input: Tensor, p: float, *, generator: Generator_ | None = None, o
         else:
             t = _py_geometric(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("geometric", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+        return astray(geometric, "geometric", e, "Tensor Float Generator", input=input, p=p, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11650,7 +11650,7 @@ def geometric_(input: Tensor, p: float, *, generator: Generator_ | None = None) 
     try:
         status = _py_geometric_(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("geometric_", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+        return astray(geometric_, "geometric_", e, "Tensor Float Generator", input=input, p=p, generator=generator)
     if status:
         raise error()
     return input
@@ -11667,7 +11667,7 @@ def cauchy(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
         else:
             t = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cauchy", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
+        return astray(cauchy, "cauchy", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11681,7 +11681,7 @@ def cauchy_(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator
     try:
         status = _py_cauchy_(input._h, median, sigma, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("cauchy_", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
+        return astray(cauchy_, "cauchy_", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator)
     if status:
         raise error()
     return input
@@ -11698,7 +11698,7 @@ def log_normal(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         else:
             t = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log_normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+        return astray(log_normal, "log_normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11712,7 +11712,7 @@ def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator
     try:
         status = _py_log_normal_(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("log_normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+        return astray(log_normal_, "log_normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator)
     if status:
         raise error()
     return input
@@ -11737,7 +11737,7 @@ def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int]
         else:
             t = _py_normal_float(mean, std, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("normal_float", e, "Float Float Shape Generator OptDType", mean=mean, std=std, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+        return astray(normal_float, "normal_float", e, "Float Float Shape Generator OptDType", mean=mean, std=std, size=sizes if size is None else size, generator=generator, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -11760,7 +11760,7 @@ def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Ge
         else:
             t = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("normal_tensors", e, "Operand Operand Generator", mean=mean, std=std, generator=generator) from None
+        return astray(normal_tensors, "normal_tensors", e, "Operand Operand Generator", mean=mean, std=std, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11779,7 +11779,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         else:
             t = _py_multinomial(input._h, num_samples if num_samples.__class__ is int else int_(num_samples), replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
+        return astray(multinomial, "multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11796,7 +11796,7 @@ def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = No
         else:
             t = _py_native_dropout(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+        return astray(native_dropout, "native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11812,7 +11812,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor
     try:
         t = _py_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(dropout, "dropout", e, "Tensor Float Bool", input=input, p=p, training=training, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11828,7 +11828,7 @@ def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     try:
         status = _py_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(dropout_, "dropout_", e, "Tensor Float Bool", input=input, p=p, training=training)
     if status:
         raise error()
     return input
@@ -11842,7 +11842,7 @@ def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out
     try:
         t = _py_feature_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("feature_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(feature_dropout, "feature_dropout", e, "Tensor Float Bool", input=input, p=p, training=training, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11858,7 +11858,7 @@ def feature_dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Te
     try:
         status = _py_feature_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("feature_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(feature_dropout_, "feature_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training)
     if status:
         raise error()
     return input
@@ -11872,7 +11872,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, *, out:
     try:
         t = _py_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(alpha_dropout, "alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11888,7 +11888,7 @@ def alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False) -> Ten
     try:
         status = _py_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(alpha_dropout_, "alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training)
     if status:
         raise error()
     return input
@@ -11902,7 +11902,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     try:
         t = _py_feature_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("feature_alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(feature_alpha_dropout, "feature_alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11918,7 +11918,7 @@ def feature_alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False
     try:
         status = _py_feature_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("feature_alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+        return astray(feature_alpha_dropout_, "feature_alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training)
     if status:
         raise error()
     return input
@@ -11934,7 +11934,7 @@ def rrelu(input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333
     try:
         t = _py_rrelu(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rrelu", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+        return astray(rrelu, "rrelu", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -11950,7 +11950,7 @@ def rrelu_(input: Tensor, lower: float = 0.125, upper: float = 0.333333333333333
     try:
         status = _py_rrelu_(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rrelu_", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+        return astray(rrelu_, "rrelu_", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator)
     if status:
         raise error()
     return input
@@ -11967,7 +11967,7 @@ def rrelu_slopes(input: Tensor, lower: float, upper: float, *, generator: Genera
         else:
             t = _py_rrelu_slopes(input._h, lower, upper, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rrelu_slopes", e, "Tensor Float Float Generator", input=input, lower=lower, upper=upper, generator=generator) from None
+        return astray(rrelu_slopes, "rrelu_slopes", e, "Tensor Float Float Generator", input=input, lower=lower, upper=upper, generator=generator, out=out)
     if t is None:
         raise error()
     return t
@@ -11983,7 +11983,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: in
     try:
         t = _py_gumbel_softmax(logits._h, tau, hard if hard.__class__ is bool else bool_(hard), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gumbel_softmax", e, "Tensor Float Bool Int", logits=logits, tau=tau, hard=hard, dim=dim) from None
+        return astray(gumbel_softmax, "gumbel_softmax", e, "Tensor Float Bool Int", logits=logits, tau=tau, hard=hard, dim=dim)
     if t is None:
         raise error()
     return t
@@ -12003,7 +12003,7 @@ def rnn_layer(input: Tensor, h_0: Tensor, c_0: Tensor | None, w_hh: Tensor, b_hh
     try:
         t = _py_rnn_layer(input._h, h_0._h, NULL if c_0 is None else c_0._h, w_hh._h, NULL if b_hh is None else b_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse), keep if keep.__class__ is bool else bool_(keep))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_layer", e, "Tensor Tensor OptTensor Tensor OptTensor OptTensor OptTensor Str Bool Bool", input=input, h_0=h_0, c_0=c_0, w_hh=w_hh, b_hh=b_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse, keep=keep) from None
+        return astray(rnn_layer, "rnn_layer", e, "Tensor Tensor OptTensor Tensor OptTensor OptTensor OptTensor Str Bool Bool", input=input, h_0=h_0, c_0=c_0, w_hh=w_hh, b_hh=b_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse, keep=keep)
     if t is None:
         raise error()
     return t
@@ -12021,7 +12021,7 @@ def rnn_layer_backward(grad_h: Tensor, grad_c: Tensor | None, grad_output: Tenso
     try:
         t = _py_rnn_layer_backward(grad_h._h, NULL if grad_c is None else grad_c._h, NULL if grad_output is None else grad_output._h, kept._h, w_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_layer_backward", e, "Tensor OptTensor OptTensor Tensor Tensor OptTensor OptTensor Str Bool", grad_h=grad_h, grad_c=grad_c, grad_output=grad_output, kept=kept, w_hh=w_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse) from None
+        return astray(rnn_layer_backward, "rnn_layer_backward", e, "Tensor OptTensor OptTensor Tensor Tensor OptTensor OptTensor Str Bool", grad_h=grad_h, grad_c=grad_c, grad_output=grad_output, kept=kept, w_hh=w_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse)
     if t is None:
         raise error()
     return t
@@ -12042,7 +12042,7 @@ def lstm(input: Tensor, hx: Tensor, cx: Tensor, batch_sizes: Tensor | None, para
         params = params if params.__class__ is list else several(params)
         t = _py_lstm(input._h, hx._h, cx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lstm", e, "Tensor Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, cx=cx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+        return astray(lstm, "lstm", e, "Tensor Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, cx=cx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first)
     if t is None:
         raise error()
     return t
@@ -12057,7 +12057,7 @@ def gru(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[
         params = params if params.__class__ is list else several(params)
         t = _py_gru(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gru", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+        return astray(gru, "gru", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first)
     if t is None:
         raise error()
     return t
@@ -12072,7 +12072,7 @@ def rnn_tanh(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequ
         params = params if params.__class__ is list else several(params)
         t = _py_rnn_tanh(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_tanh", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+        return astray(rnn_tanh, "rnn_tanh", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first)
     if t is None:
         raise error()
     return t
@@ -12087,7 +12087,7 @@ def rnn_relu(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequ
         params = params if params.__class__ is list else several(params)
         t = _py_rnn_relu(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_relu", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+        return astray(rnn_relu, "rnn_relu", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first)
     if t is None:
         raise error()
     return t
@@ -12101,7 +12101,7 @@ def lstm_cell(input: Tensor, hx: Tensor, cx: Tensor, w_ih: Tensor, w_hh: Tensor,
     try:
         t = _py_lstm_cell(input._h, hx._h, cx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("lstm_cell", e, "Tensor Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, cx=cx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+        return astray(lstm_cell, "lstm_cell", e, "Tensor Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, cx=cx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
     if t is None:
         raise error()
     return t
@@ -12115,7 +12115,7 @@ def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor
     try:
         t = _py_gru_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("gru_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+        return astray(gru_cell, "gru_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12131,7 +12131,7 @@ def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: T
     try:
         t = _py_rnn_tanh_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_tanh_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+        return astray(rnn_tanh_cell, "rnn_tanh_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12147,7 +12147,7 @@ def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: T
     try:
         t = _py_rnn_relu_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rnn_relu_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+        return astray(rnn_relu_cell, "rnn_relu_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12165,7 +12165,7 @@ def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> 
     try:
         t = _py__pack_padded_sequence(input._h, lengths._h, batch_first if batch_first.__class__ is bool else bool_(batch_first))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_pack_padded_sequence", e, "Tensor Tensor Bool", input=input, lengths=lengths, batch_first=batch_first) from None
+        return astray(_pack_padded_sequence, "_pack_padded_sequence", e, "Tensor Tensor Bool", input=input, lengths=lengths, batch_first=batch_first)
     if t is None:
         raise error()
     return t
@@ -12181,7 +12181,7 @@ def _pad_packed_sequence(data: Tensor, batch_sizes: Tensor, batch_first: bool, p
     try:
         t = _py__pad_packed_sequence(data._h, batch_sizes._h, batch_first if batch_first.__class__ is bool else bool_(batch_first), *number(padding_value), total_length if total_length.__class__ is int else int_(total_length))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_pad_packed_sequence", e, "Tensor Tensor Bool Scalar Int", data=data, batch_sizes=batch_sizes, batch_first=batch_first, padding_value=padding_value, total_length=total_length) from None
+        return astray(_pad_packed_sequence, "_pad_packed_sequence", e, "Tensor Tensor Bool Scalar Int", data=data, batch_sizes=batch_sizes, batch_first=batch_first, padding_value=padding_value, total_length=total_length)
     if t is None:
         raise error()
     return t
@@ -12198,7 +12198,7 @@ def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding
         sequences = sequences if sequences.__class__ is list else several(sequences)
         t = _py_pad_sequence(batch_first if batch_first.__class__ is bool else bool_(batch_first), padding_value, word(padding_side), sequences)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("pad_sequence", e, "Tensors Bool Float Str", sequences=sequences, batch_first=batch_first, padding_value=padding_value, padding_side=padding_side) from None
+        return astray(pad_sequence, "pad_sequence", e, "Tensors Bool Float Str", sequences=sequences, batch_first=batch_first, padding_value=padding_value, padding_side=padding_side)
     if t is None:
         raise error()
     return t
@@ -12216,7 +12216,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     try:
         t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,), enable_gqa if enable_gqa.__class__ is bool else bool_(enable_gqa))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat Bool", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa) from None
+        return astray(scaled_dot_product_attention, "scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat Bool", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
     if t is None:
         raise error()
     return t
@@ -12237,7 +12237,7 @@ def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embe
     try:
         t = _py_multi_head_attention_forward(query._h, key._h, value._h, NULL if in_proj_weight is None else in_proj_weight._h, NULL if in_proj_bias is None else in_proj_bias._h, NULL if bias_k is None else bias_k._h, NULL if bias_v is None else bias_v._h, out_proj_weight._h, NULL if out_proj_bias is None else out_proj_bias._h, NULL if key_padding_mask is None else key_padding_mask._h, NULL if attn_mask is None else attn_mask._h, NULL if q_proj_weight is None else q_proj_weight._h, NULL if k_proj_weight is None else k_proj_weight._h, NULL if v_proj_weight is None else v_proj_weight._h, NULL if static_k is None else static_k._h, NULL if static_v is None else static_v._h, embed_dim_to_check if embed_dim_to_check.__class__ is int else int_(embed_dim_to_check), num_heads if num_heads.__class__ is int else int_(num_heads), add_zero_attn if add_zero_attn.__class__ is bool else bool_(add_zero_attn), dropout_p, training if training.__class__ is bool else bool_(training), need_weights if need_weights.__class__ is bool else bool_(need_weights), use_separate_proj_weight if use_separate_proj_weight.__class__ is bool else bool_(use_separate_proj_weight), average_attn_weights if average_attn_weights.__class__ is bool else bool_(average_attn_weights), is_causal if is_causal.__class__ is bool else bool_(is_causal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("multi_head_attention_forward", e, "Tensor Tensor Tensor Int Int OptTensor OptTensor OptTensor OptTensor Bool Float Tensor OptTensor Bool OptTensor Bool OptTensor Bool OptTensor OptTensor OptTensor OptTensor OptTensor Bool Bool", query=query, key=key, value=value, embed_dim_to_check=embed_dim_to_check, num_heads=num_heads, in_proj_weight=in_proj_weight, in_proj_bias=in_proj_bias, bias_k=bias_k, bias_v=bias_v, add_zero_attn=add_zero_attn, dropout_p=dropout_p, out_proj_weight=out_proj_weight, out_proj_bias=out_proj_bias, training=training, key_padding_mask=key_padding_mask, need_weights=need_weights, attn_mask=attn_mask, use_separate_proj_weight=use_separate_proj_weight, q_proj_weight=q_proj_weight, k_proj_weight=k_proj_weight, v_proj_weight=v_proj_weight, static_k=static_k, static_v=static_v, average_attn_weights=average_attn_weights, is_causal=is_causal) from None
+        return astray(multi_head_attention_forward, "multi_head_attention_forward", e, "Tensor Tensor Tensor Int Int OptTensor OptTensor OptTensor OptTensor Bool Float Tensor OptTensor Bool OptTensor Bool OptTensor Bool OptTensor OptTensor OptTensor OptTensor OptTensor Bool Bool", query=query, key=key, value=value, embed_dim_to_check=embed_dim_to_check, num_heads=num_heads, in_proj_weight=in_proj_weight, in_proj_bias=in_proj_bias, bias_k=bias_k, bias_v=bias_v, add_zero_attn=add_zero_attn, dropout_p=dropout_p, out_proj_weight=out_proj_weight, out_proj_bias=out_proj_bias, training=training, key_padding_mask=key_padding_mask, need_weights=need_weights, attn_mask=attn_mask, use_separate_proj_weight=use_separate_proj_weight, q_proj_weight=q_proj_weight, k_proj_weight=k_proj_weight, v_proj_weight=v_proj_weight, static_k=static_k, static_v=static_v, average_attn_weights=average_attn_weights, is_causal=is_causal)
     if t is None:
         raise error()
     return t
@@ -12258,7 +12258,7 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_sgd_step(lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first), params, grads, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgd_step", e, "Muts Grads OptMuts Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
+        return astray(sgd_step, "sgd_step", e, "Muts Grads OptMuts Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first)
     if status:
         raise error()
 
@@ -12276,7 +12276,7 @@ def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs
         max_exp_avg_sqs = max_exp_avg_sqs if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
         status = _py_adam_step(lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled), params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adam_step", e, "Muts Grads Muts Muts OptMuts Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
+        return astray(adam_step, "adam_step", e, "Muts Grads Muts Muts OptMuts Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled)
     if status:
         raise error()
 
@@ -12296,7 +12296,7 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], squar
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_rmsprop_step(lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize), params, grads, square_avgs, grad_avgs, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rmsprop_step", e, "Muts Grads Muts OptMuts OptMuts Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
+        return astray(rmsprop_step, "rmsprop_step", e, "Muts Grads Muts OptMuts OptMuts Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize)
     if status:
         raise error()
 
@@ -12312,7 +12312,7 @@ def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state
         state_sums = state_sums if state_sums.__class__ is list else several(state_sums)
         status = _py_adagrad_step(lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize), params, grads, state_sums)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adagrad_step", e, "Muts Grads Muts Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
+        return astray(adagrad_step, "adagrad_step", e, "Muts Grads Muts Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize)
     if status:
         raise error()
 
@@ -12328,7 +12328,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_complex(real._h, imag._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("complex", e, "Tensor Tensor", real=real, imag=imag) from None
+        return astray(complex, "complex", e, "Tensor Tensor", real=real, imag=imag, out=out)
     if t is None:
         raise error()
     return t
@@ -12345,7 +12345,7 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_polar(abs._h, angle._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("polar", e, "Tensor Tensor", abs=abs, angle=angle) from None
+        return astray(polar, "polar", e, "Tensor Tensor", abs=abs, angle=angle, out=out)
     if t is None:
         raise error()
     return t
@@ -12359,7 +12359,7 @@ def view_as_real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_view_as_real(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("view_as_real", e, "Tensor", input=input) from None
+        return astray(view_as_real, "view_as_real", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12375,7 +12375,7 @@ def view_as_complex(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_view_as_complex(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("view_as_complex", e, "Tensor", input=input) from None
+        return astray(view_as_complex, "view_as_complex", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12391,7 +12391,7 @@ def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_real(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("real", e, "Tensor", input=input) from None
+        return astray(real, "real", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12407,7 +12407,7 @@ def imag(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_imag(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("imag", e, "Tensor", input=input) from None
+        return astray(imag, "imag", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12426,7 +12426,7 @@ def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_conj_physical(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conj_physical", e, "Tensor", input=input) from None
+        return astray(conj_physical, "conj_physical", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -12440,7 +12440,7 @@ def conj_physical_(input: Tensor) -> Tensor:
     try:
         status = _py_conj_physical_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conj_physical_", e, "Tensor", input=input) from None
+        return astray(conj_physical_, "conj_physical_", e, "Tensor", input=input)
     if status:
         raise error()
     return input
@@ -12454,7 +12454,7 @@ def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_conj(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("conj", e, "Tensor", input=input) from None
+        return astray(conj, "conj", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12470,7 +12470,7 @@ def resolve_conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_resolve_conj(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("resolve_conj", e, "Tensor", input=input) from None
+        return astray(resolve_conj, "resolve_conj", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12486,7 +12486,7 @@ def resolve_neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_resolve_neg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("resolve_neg", e, "Tensor", input=input) from None
+        return astray(resolve_neg, "resolve_neg", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:
@@ -12505,7 +12505,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_angle(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("angle", e, "Tensor", input=input) from None
+        return astray(angle, "angle", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -12522,7 +12522,7 @@ def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         else:
             t = _py_sgn(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgn", e, "Tensor", input=input) from None
+        return astray(sgn, "sgn", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     return t
@@ -12536,7 +12536,7 @@ def sgn_(input: Tensor) -> Tensor:
     try:
         status = _py_sgn_(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgn_", e, "Tensor", input=input) from None
+        return astray(sgn_, "sgn_", e, "Tensor", input=input)
     if status:
         raise error()
     return input

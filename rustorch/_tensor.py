@@ -30,12 +30,20 @@ if TYPE_CHECKING:
     from .indexing import TensorIndexing
     from .interchange import TensorInterchange
     from .ops import TensorUfuncs
+    from .overrides import TensorOverrides
     from .words import TensorWords
 
     T = TypeVar("T")
 
     class Operations(  # type: ignore[misc]  # words go before ops of the same name
-        TensorWords, TensorGraph, TensorIndexing, TensorPrinting, TensorInterchange, TensorUfuncs, _ops.TensorOps
+        TensorWords,
+        TensorGraph,
+        TensorIndexing,
+        TensorPrinting,
+        TensorInterchange,
+        TensorUfuncs,
+        TensorOverrides,
+        _ops.TensorOps,
     ):
         """The ops of the table, and what the modules above this one attach."""
 else:
@@ -114,6 +122,15 @@ def _arithmetic(with_tensor: Any, with_float: Any, op: Any) -> Callable[[Tensor,
     return operator
 
 
+def _disabled(func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """As `__torch_function__` of a class derived from Tensor: its objects are taken as plain tensors."""
+    return Tensor._unanswered(func, args, kwargs)
+
+
+_disabled.__name__ = "_disabled_torch_function_impl"
+_disabled_torch_function_impl: Any = _disabled
+
+
 class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need Tensor for their own types
     """An n-dimensional array that can record operations for automatic differentiation.
 
@@ -144,6 +161,11 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
             t = _ops.empty(shape_(args), dtype=dtype, device=CPU)
         own = lib.py_retain(t._h)
         lib.py_swap(id(self), id(own))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__torch_function__ is not _disabled_torch_function_impl:
+            cls._prepare(cls)
 
     @staticmethod
     def _make_subclass(cls: type[Any], data: Tensor, require_grad: bool = False) -> Any:
@@ -668,8 +690,10 @@ def _reflected(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
 
 
 def _foreign(v: Any) -> Any:
-    """A NumPy array or number as an operand; NotImplemented for anything else."""
+    """A NumPy array or number as an operand, what answers itself as it is; NotImplemented for anything else."""
     if isinstance(v, Tensor):
+        return v
+    if hasattr(type(v), "__torch_function__"):
         return v
     module = type(v).__module__
     if module == "numpy":

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _ops, words
 from ._door import lib
-from ._tensor import Tensor
+from ._tensor import Tensor, _disabled_torch_function_impl
 from .dtypes import BY_NAME
 from .errors import InvalidArgumentError, ShapeMismatchError
 from .interchange import from_numpy as _from_numpy
@@ -26,6 +26,8 @@ def validate_dimensions(dims: Any) -> tuple[int, ...]:
 
 class PyTensor(Tensor):
     """`PyTensor(data, shape)`: a float32 tensor from flat numbers and a shape."""
+
+    __torch_function__ = _disabled_torch_function_impl
 
     def __new__(cls, data: Any, shape: Any = None) -> Any:
         t = words.tensor(data, dtype=None if isinstance(data, Tensor) else BY_NAME["float32"])
@@ -64,6 +66,8 @@ class _Gradient:
 class _Callable(Tensor):
     """A gradient that gives itself when called."""
 
+    __torch_function__ = _disabled_torch_function_impl
+
     @staticmethod
     def _of(g: Tensor | None) -> Any:
         return None if g is None else g.as_subclass(_Callable)
@@ -75,6 +79,7 @@ class _Callable(Tensor):
 class PyVariable(Tensor):
     """A tensor that takes part in automatic differentiation; `v.grad()` gives its gradient."""
 
+    __torch_function__ = _disabled_torch_function_impl
     grad = _Gradient()
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:

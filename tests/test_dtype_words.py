@@ -139,6 +139,8 @@ OTHERS = {
     "Tensor.cumsum_",
     "TypedStorage",
     "autocast",
+    "set_autocast_cpu_dtype",
+    "set_autocast_dtype",
     "Tensor.view",
     "save",
     "load",

@@ -10,6 +10,7 @@ from typing import Any
 import rustorch as rt
 from rustorch import Tensor
 from rustorch._arguments import flags
+from rustorch._tensor import _disabled_torch_function_impl
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -25,6 +26,8 @@ def _checked(what: str, data: Any) -> Tensor:
 class Parameter(Tensor):
     """A tensor that registers itself when assigned to a `Module`; shares memory with `data` and requires grad."""
 
+    __torch_function__ = _disabled_torch_function_impl
+
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         if requires_grad is not True:
             flags("Parameter", requires_grad=requires_grad)
@@ -37,6 +40,7 @@ class Parameter(Tensor):
 class Buffer(Tensor):
     """A tensor that registers itself as a buffer when assigned to a `Module`; in its state_dict if `persistent`."""
 
+    __torch_function__ = _disabled_torch_function_impl
     persistent: bool = True
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:

@@ -307,7 +307,7 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._arguments import (\n    KINDS,\n    NUMBERS,\n    bool_,\n    dtype_code,\n    int_,\n    into,\n    ints,\n    misuse,\n    \
+         from __future__ import annotations\n\nfrom ._arguments import (\n    KINDS,\n    NUMBERS,\n    astray,\n    bool_,\n    dtype_code,\n    int_,\n    into,\n    ints,\n    \
          number,\n    old_form,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n    write_into,\n)\nfrom ._device import at, away, moved\n\
          from ._door import NULL, error, lib\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
@@ -601,7 +601,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             "        if isinstance({first}, NUMBERS) and isinstance({second}, Tensor):\n            return {name}(operand({first}){rest}, out=out)"
         );
     }
-    line!(s, "        raise misuse(\"{name}\", e, \"{kinds}\", {}) from None", named.join(", "));
+    let mut named = named.join(", ");
+    if with_out {
+        named.push_str(", out=out");
+    }
+    line!(s, "        return astray({name}, \"{name}\", e, \"{kinds}\", {named})");
     if anew {
         let first = first_tensor.unwrap_or_default();
         line!(s, "    if t is None:\n        raise error()\n    lib.py_swap(id({first}), id(t))\n    return {first}");

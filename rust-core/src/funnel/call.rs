@@ -1,7 +1,7 @@
 //! Every call of an op, from whichever language, passes through [`call`] (or its in-place and `out=` twins), where autograd
 //! records and a listener looks on.
 
-use super::listener;
+use super::{cast, listener};
 use crate::device::{self, Device, On};
 use crate::dtype::{DType, Scalar};
 use crate::engine::overlap::check_writable;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::parallel::Hold;
 use crate::storage::{Locks, Storage};
 use crate::table::{one, Attr, Body, Call, Cast, OpDef, Outs, Signature, Spec, Takes};
-use crate::tensor::modes::autocast;
+use crate::tensor::modes::{autocast, Autocast};
 use crate::tensor::Tensor;
 use crate::{autograd, bail, err, memory};
 use smallvec::SmallVec;
@@ -80,7 +80,7 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     }
     if op.cast != Cast::Nothing {
         if let Some(lower) = autocast() {
-            return super::cast::cast_call(op, inputs, attrs, lower);
+            return with_cast(op, inputs, attrs, lower);
         }
     }
     let record = !op.is_composite() && op.vjp.is_some() && autograd::wanted(inputs);
@@ -99,6 +99,16 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
         Err(_) => {}
     }
     result
+}
+
+/// Calls an op with its inputs cast as it says, and what it consists of without further casts.
+#[cold]
+fn with_cast(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], lower: DType) -> Result<Outs> {
+    let _off = Autocast::set(None);
+    let own = cast::cast_inputs(op, inputs, lower)?;
+    let mut lent: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
+    lent.extend(inputs.iter().zip(&own).map(|(t, own)| own.as_ref().or(*t)));
+    call(op, &lent, attrs)
 }
 
 /// Calls an op with one result.

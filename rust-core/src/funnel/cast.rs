@@ -1,11 +1,10 @@
 //! `autocast`: ops that gain by it compute in a dtype of 16 bits, those that want range or precision in float32.
 
-use super::call::call;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::memory::{self, List};
-use crate::table::{Attr, Cast, OpDef, Outs};
-use crate::tensor::modes::{autocast_caches, grad_enabled, set_autocast, Autocast};
+use crate::table::{Cast, OpDef};
+use crate::tensor::modes::{autocast_caches, grad_enabled, set_autocast};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -31,32 +30,30 @@ pub fn set(to: Option<DType>) -> Option<DType> {
     set_autocast(to)
 }
 
-/// Calls an op with its inputs cast as it says, and what it consists of without further casts.
-#[cold]
-pub(super) fn cast_call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], lower: DType) -> Result<Outs> {
-    let _off = Autocast::set(None);
+/// Of an op's inputs those that are to be cast, as it says, in their new dtype.
+pub(super) fn cast_inputs(
+    op: &OpDef,
+    inputs: &[Option<&Tensor>],
+    lower: DType,
+) -> Result<SmallVec<[Option<Tensor>; 4]>> {
     let goes = |t: &Tensor| t.dtype().is_float() && t.dtype() != DType::F64;
     let to = match op.cast {
-        Cast::Lower => lower,
-        Cast::Full => DType::F32,
+        Cast::Nothing => None,
+        Cast::Lower => Some(lower),
+        Cast::Full => Some(DType::F32),
         Cast::Widest => {
-            inputs.iter().flatten().filter(|t| goes(t)).map(|t| t.dtype()).fold(lower, |a, b| match (a, b) {
-                (a, b) if a == b => a,
-                _ => DType::F32,
-            })
+            let same = inputs.iter().flatten().all(|t| !goes(t) || t.dtype() == lower);
+            Some(if same { lower } else { DType::F32 })
         }
-        Cast::Nothing => return call(op, inputs, attrs),
     };
     let mut own: SmallVec<[Option<Tensor>; 4]> = memory::room(inputs.len())?;
     for t in inputs {
-        own.push(match t {
-            Some(t) if goes(t) && t.dtype() != to => Some(cast(t, to)?),
+        own.push(match (t, to) {
+            (Some(t), Some(to)) if goes(t) && t.dtype() != to => Some(cast(t, to)?),
             _ => None,
         });
     }
-    let mut lent: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
-    lent.extend(inputs.iter().zip(&own).map(|(t, own)| own.as_ref().or(*t)));
-    call(op, &lent, attrs)
+    Ok(own)
 }
 
 fn cast(t: &Tensor, to: DType) -> Result<Tensor> {
