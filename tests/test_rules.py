@@ -234,7 +234,8 @@ def test_capi_has_no_unwrap_and_no_dtype_of_its_own() -> None:
 # The modules that call C. Everything else is written in terms of tensors.
 DOORS = {
     "__init__", "_arguments", "_device", "_door", "_ops", "_tensor", "amp.autocast_mode", "autograd.__init__",
-    "autograd.graph", "classic", "dtypes", "indexing", "interchange", "ops", "random", "serialization", "words.conversion",
+    "autograd.graph", "classic", "dtypes", "indexing", "interchange", "ops", "random", "serialization",
+    "words.conversion",
 }  # fmt: skip
 
 
