@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 from typing import Any
@@ -1119,3 +1120,374 @@ def test_nearest_formula() -> None:
     assert D.kl_divergence(a, a) == "left" and D.kl_divergence(b, b) == "right"  # type: ignore[comparison-overlap]
     with pytest.warns(RuntimeWarning, match="Ambiguous"):
         assert D.kl_divergence(a, b) == "left"  # type: ignore[comparison-overlap]
+
+
+# ---- what all have ----
+
+# A maker of each class with a batch shape of (2,), by its validate_args where it has one.
+ALL: dict[str, Any] = {
+    "Bernoulli": lambda v: D.Bernoulli(t(0.2, 0.7), validate_args=v),
+    "Bernoulli by logits": lambda v: D.Bernoulli(logits=t(0.2, -0.7), validate_args=v),
+    "Beta": lambda v: D.Beta(t(1.5, 2), t(2.5, 3), validate_args=v),
+    "Binomial": lambda v: D.Binomial(5, t(0.2, 0.7), validate_args=v),
+    "Categorical": lambda v: D.Categorical(rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v),
+    "Cauchy": lambda v: D.Cauchy(t(0.5, -1), t(2, 0.3), validate_args=v),
+    "Chi2": lambda v: D.Chi2(t(3, 9), validate_args=v),
+    "ContinuousBernoulli": lambda v: D.ContinuousBernoulli(t(0.2, 0.7), lims=(0.4, 0.6), validate_args=v),
+    "Dirichlet": lambda v: D.Dirichlet(rt.tensor([[1, 2, 1], [3, 2, 1]], dtype=F), validate_args=v),
+    "Exponential": lambda v: D.Exponential(t(0.5, 3), validate_args=v),
+    "FisherSnedecor": lambda v: D.FisherSnedecor(t(3, 8), t(5, 9), validate_args=v),
+    "Gamma": lambda v: D.Gamma(t(1.3, 4), t(2, 0.5), validate_args=v),
+    "GeneralizedPareto": lambda v: D.GeneralizedPareto(t(0, 1), t(1, 2), t(0.2, -0.3), validate_args=v),
+    "Geometric": lambda v: D.Geometric(t(0.2, 0.7), validate_args=v),
+    "Gumbel": lambda v: D.Gumbel(t(0.5, -1), t(2, 0.3), validate_args=v),
+    "HalfCauchy": lambda v: D.HalfCauchy(t(2, 0.3), validate_args=v),
+    "HalfNormal": lambda v: D.HalfNormal(t(2, 0.3), validate_args=v),
+    "Independent": lambda v: D.Independent(D.Normal(rt.zeros(2, 3, dtype=F), 1.0, validate_args=v), 1, v),
+    "InverseGamma": lambda v: D.InverseGamma(t(3.5, 7), t(2, 5), validate_args=v),
+    "Kumaraswamy": lambda v: D.Kumaraswamy(t(1.5, 7), t(2, 5), validate_args=v),
+    "LKJCholesky": lambda v: D.LKJCholesky(3, t(1.5, 7), validate_args=v),
+    "Laplace": lambda v: D.Laplace(t(0.5, -1), t(2, 0.3), validate_args=v),
+    "LogNormal": lambda v: D.LogNormal(t(0.5, -1), t(2, 0.3), validate_args=v),
+    "LogisticNormal": lambda v: D.LogisticNormal(rt.zeros(2, 3, dtype=F), 1.0, validate_args=v),
+    "LowRankMultivariateNormal": lambda v: D.LowRankMultivariateNormal(
+        rt.zeros(2, 3, dtype=F), rt.arange(3, dtype=F).view(3, 1), t(1, 2, 3), validate_args=v
+    ),
+    "MixtureSameFamily": lambda v: D.MixtureSameFamily(
+        D.Categorical(t(0.3, 0.7).expand(2, 2)), D.Normal(rt.tensor([[-1.0, 2], [0, 1]], dtype=F), 1.0), v
+    ),
+    "Multinomial": lambda v: D.Multinomial(
+        4, rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v
+    ),
+    "MultivariateNormal": lambda v: D.MultivariateNormal(rt.zeros(2, 3, dtype=F), COVARIANCE, validate_args=v),
+    "NegativeBinomial": lambda v: D.NegativeBinomial(t(2.5, 6), t(0.2, 0.7), validate_args=v),
+    "Normal": lambda v: D.Normal(t(0.5, -1), t(2, 0.3), validate_args=v),
+    "OneHotCategorical": lambda v: D.OneHotCategorical(
+        rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v
+    ),
+    "OneHotCategoricalStraightThrough": lambda v: D.OneHotCategoricalStraightThrough(
+        logits=rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v
+    ),
+    "Pareto": lambda v: D.Pareto(t(1, 0.3), t(2.5, 4), validate_args=v),
+    "Poisson": lambda v: D.Poisson(t(0.4, 30), validate_args=v),
+    "RelaxedBernoulli": lambda v: D.RelaxedBernoulli(t(0.5), t(0.3, 0.6), validate_args=v),
+    "RelaxedOneHotCategorical": lambda v: D.RelaxedOneHotCategorical(
+        rt.tensor(0.5, dtype=F), rt.tensor([[0.1, 0.9], [0.5, 0.5]], dtype=F), validate_args=v
+    ),
+    "StudentT": lambda v: D.StudentT(t(2.5, 9), 1, t(2, 0.3), validate_args=v),
+    "TransformedDistribution": lambda v: D.TransformedDistribution(
+        D.Normal(t(0.5, -1), t(2, 0.3)), [D.ExpTransform(), D.AffineTransform(1.0, 2.0)], v
+    ),
+    "Uniform": lambda v: D.Uniform(t(0, -1), t(2, 3), validate_args=v),
+    "VonMises": lambda v: D.VonMises(t(0.5, 0), t(0.2, 9), validate_args=v),
+    "Weibull": lambda v: D.Weibull(t(2, 0.3), t(1.5, 4), validate_args=v),
+    "Wishart": lambda v: D.Wishart(t(5.5, 7), COVARIANCE, validate_args=v),
+}
+EVENTS = {
+    "Dirichlet": (3,), "Independent": (3,), "LKJCholesky": (3, 3), "LogisticNormal": (4,), "Multinomial": (3,),
+    "LowRankMultivariateNormal": (3,), "MultivariateNormal": (3,), "OneHotCategorical": (3,),
+    "OneHotCategoricalStraightThrough": (3,), "RelaxedOneHotCategorical": (2,), "Wishart": (3, 3),
+}  # fmt: skip
+NOT_DIFFERENTIABLE = {
+    "Bernoulli", "Bernoulli by logits", "Binomial", "Categorical", "Geometric", "LKJCholesky", "MixtureSameFamily",
+    "Multinomial", "NegativeBinomial", "OneHotCategorical", "Poisson", "VonMises",
+}  # fmt: skip
+COUNTABLE = {
+    "Bernoulli", "Bernoulli by logits", "Binomial", "Categorical", "OneHotCategorical",
+    "OneHotCategoricalStraightThrough",
+}  # fmt: skip
+WHOLE = COUNTABLE | {"Geometric", "Multinomial", "NegativeBinomial", "Poisson"}
+WITH_CDF = {
+    "Cauchy", "Chi2", "ContinuousBernoulli", "Exponential", "Gamma", "GeneralizedPareto", "HalfCauchy", "HalfNormal",
+    "InverseGamma", "Laplace", "LogNormal", "Normal", "Pareto", "TransformedDistribution", "Uniform", "Weibull",
+}  # fmt: skip
+
+
+def test_all_are_there() -> None:
+    classes = {n for n in D.__all__ if isinstance(getattr(D, n), type) and issubclass(getattr(D, n), D.Distribution)}
+    assert classes - {"Distribution", "ExponentialFamily"} == {n.split()[0] for n in ALL}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_expanded(name: str) -> None:
+    """Every copy of an expanded distribution is the first one, drawn anew."""
+    make, event = ALL[name], EVENTS.get(name, ())
+    for checks in (True, False):
+        p = make(checks)
+        assert (p.batch_shape, p.event_shape, p._validate_args) == ((2,), event, checks), checks
+        assert p.has_rsample == (name not in NOT_DIFFERENTIABLE) and p.has_enumerate_support == (name in COUNTABLE)
+        e = p.expand((3, 2))
+        assert type(e) is type(p) and (e.batch_shape, e.event_shape) == ((3, 2), event)
+        assert e._validate_args == checks and e.has_rsample == p.has_rsample
+        rt.manual_seed(0)
+        s = e.sample((4,))
+        assert s.shape == (4, 3, 2, *event) and not s.requires_grad
+        if p.has_rsample:
+            assert e.rsample((4, 1)).shape == (4, 1, 3, 2, *event)
+        flat = s.reshape(-1, *event)
+        assert p.support.check(s).all() and len({str(v.tolist()) for v in flat}) > 1
+        assert (p.support.is_discrete, p.support.event_dim) == (name in WHOLE, len(event))
+        for at in (s, s[0], s[0, 0]):
+            log_p = e.log_prob(at)
+            assert log_p.shape == (*((4,) if at is s else ()), 3, 2)
+            close(log_p, p.log_prob(at).expand(log_p.shape), 1e-9)
+        for moment in ("mean", "variance", "stddev", "mode"):
+            try:
+                one = getattr(p, moment)
+            except NotImplementedError:
+                with pytest.raises(NotImplementedError):
+                    getattr(e, moment)
+                continue
+            found = getattr(e, moment)
+            assert found.shape == (3, 2, *event)
+            np.testing.assert_allclose(found.numpy(), one.expand(found.shape).numpy(), rtol=1e-9)
+        try:
+            entropy = p.entropy()
+        except NotImplementedError:
+            pass
+        else:
+            assert entropy.shape == (2,)
+            close(e.entropy(), entropy.expand(3, 2), 1e-9)
+        for other in (pickle.loads(pickle.dumps(e)), copy.deepcopy(e)):
+            assert repr(other) == repr(e)
+            close(other.log_prob(s), e.log_prob(s), 0)
+        if name in COUNTABLE:
+            for d, batch in ((p, (2,)), (e, (3, 2))):
+                every = d.enumerate_support()
+                assert every.shape == (len(every), *batch, *event)
+                close(d.log_prob(every).exp().sum(0), rt.ones(batch, dtype=F), 1e-9)
+                few = d.enumerate_support(expand=False)
+                assert few.shape == (len(every), *[1] * len(batch), *event)
+                assert rt.equal(few.expand(every.shape), every)
+        else:
+            with pytest.raises(NotImplementedError):
+                p.enumerate_support()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_checks_of_each(name: str) -> None:
+    """What is no number is refused as a value, by default and on demand only."""
+    if name in ("Categorical", "OneHotCategorical", "OneHotCategoricalStraightThrough"):
+        return  # see above: values are indices
+    event = EVENTS.get(name, ())
+    bad = rt.full((2, *event), NAN, dtype=F)
+    for checks in (True, None):
+        p = ALL[name](checks)
+        assert p._validate_args
+        with pytest.raises(errors.InvalidArgumentError, match="to be within the support"):
+            p.log_prob(bad)
+        with pytest.raises(errors.InvalidArgumentError, match=r"must match event_shape|not broadcastable"):
+            p.log_prob(rt.ones((5, *event[:-1], event[-1] + 1) if event else (5,), dtype=F))
+        if name in WITH_CDF:
+            with pytest.raises(errors.InvalidArgumentError, match="to be within the support"):
+                p.cdf(bad)
+    unchecked = ALL[name](False)
+    if name not in ("Independent", "MixtureSameFamily", "TransformedDistribution", "RelaxedBernoulli"):
+        assert unchecked.log_prob(bad).shape == (2,)
+    if name in WITH_CDF:
+        assert unchecked.cdf(bad).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("cls", "right", "wrong"),
+    [
+        (D.Beta, (1.0, 2.0), {0: [0.0, -1.0, NAN], 1: [0.0, -1.0, NAN]}),
+        (D.Binomial, (3, 0.5), {0: [-1, 0.5], 1: [-0.1, 1.1, NAN]}),
+        (D.Cauchy, (0.0, 1.0), {0: [NAN], 1: [0.0, -1.0]}),
+        (D.Chi2, (2.0,), {0: [0.0, -1.0, NAN]}),
+        (D.ContinuousBernoulli, (0.5,), {0: [-0.1, 1.1, NAN]}),
+        (D.FisherSnedecor, (2.0, 3.0), {0: [0.0, -1.0], 1: [0.0, -1.0]}),
+        (D.Gamma, (2.0, 3.0), {0: [0.0, -1.0, NAN], 1: [0.0, -1.0, NAN]}),
+        (D.GeneralizedPareto, (0.0, 1.0, 0.1), {0: [NAN], 1: [0.0, -1.0], 2: [NAN]}),
+        (D.Geometric, (0.5,), {0: [0.0, -0.1, 1.1, NAN]}),
+        (D.Gumbel, (0.0, 1.0), {0: [NAN], 1: [0.0, -1.0]}),
+        (D.HalfCauchy, (1.0,), {0: [0.0, -1.0, NAN]}),
+        (D.HalfNormal, (1.0,), {0: [0.0, -1.0, NAN]}),
+        (D.InverseGamma, (2.0, 3.0), {0: [0.0, -1.0], 1: [0.0, -1.0]}),
+        (D.Kumaraswamy, (2.0, 3.0), {0: [0.0, -1.0], 1: [0.0, -1.0]}),
+        (D.LKJCholesky, (3, 1.0), {0: [1], 1: [0.0, -1.0]}),
+        (D.NegativeBinomial, (2.0, 0.5), {0: [-1.0], 1: [1.0, -0.1]}),
+        (D.Pareto, (1.0, 2.0), {0: [0.0, -1.0], 1: [0.0, -1.0]}),
+        (D.Poisson, (1.0,), {0: [-1.0, NAN]}),
+        (D.StudentT, (1.0, 0.0, 1.0), {0: [0.0, -1.0], 1: [NAN], 2: [0.0, -1.0]}),
+        (D.VonMises, (0.0, 1.0), {0: [NAN], 1: [0.0, -1.0]}),
+        (D.Weibull, (1.0, 2.0), {0: [0.0, -1.0], 1: [0.0, -1.0]}),
+    ],
+    ids=lambda v: v.__name__ if isinstance(v, type) else "",
+)
+def test_every_parameter_is_checked(cls: Any, right: tuple[Any, ...], wrong: dict[int, list[Any]]) -> None:
+    cls(*right)
+    for k, values in wrong.items():
+        for v in values:
+            args = [v if n == k else a for n, a in enumerate(right)]
+            for checks in ({}, {"validate_args": True}):
+                with pytest.raises(errors.InvalidArgumentError):
+                    cls(*args, **checks)
+            if cls is not D.LKJCholesky and cls not in (D.StudentT, D.FisherSnedecor):
+                assert not cls(*args, validate_args=False)._validate_args
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: D.MultivariateNormal(rt.zeros(3)), "Exactly one"),
+        (lambda: D.MultivariateNormal(rt.zeros(3), rt.eye(3), scale_tril=rt.eye(3)), "Exactly one"),
+        (lambda: D.MultivariateNormal(rt.zeros(3), rt.ones(3)), "two-dimensional"),
+        (lambda: D.MultivariateNormal(rt.tensor(1.0), rt.eye(1)), "one-dimensional"),
+        (lambda: D.MultivariateNormal(rt.zeros(3), -rt.eye(3)), "covariance_matrix"),
+        (lambda: D.MultivariateNormal(rt.zeros(2), rt.tensor([[1.0, 0.5], [0.0, 1.0]])), "covariance_matrix"),
+        (lambda: D.MultivariateNormal(rt.zeros(2), scale_tril=rt.ones(2, 2)), "scale_tril"),
+        (lambda: D.MultivariateNormal(rt.zeros(2), precision_matrix=-rt.eye(2)), "precision_matrix"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(2, 1), rt.ones(3)), "3 x m"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3, 1), rt.ones(2)), "cov_diag"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3), rt.ones(3)), "two-dimensional"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(2, 3), rt.ones(4, 3, 1), rt.ones(3)), "Incompatible"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3, 1), -rt.ones(3)), "cov_diag"),
+        (lambda: D.Wishart(rt.tensor(1.0), rt.eye(3)), "greater than ndim - 1 = 2"),
+        (lambda: D.Wishart(rt.tensor(5.0), -rt.eye(3)), "covariance_matrix"),
+        (lambda: D.Dirichlet(rt.tensor(1.0)), "one-dimensional"),
+        (lambda: D.Dirichlet(rt.tensor([1.0, 0.0])), "concentration"),
+        (lambda: D.Dirichlet(rt.ones(2)).log_prob(rt.tensor([0.5, 0.6])), "support"),
+        (lambda: D.Multinomial(3, rt.ones(2)).log_prob(rt.tensor([2.0, 2.0])), "support"),
+        (lambda: D.Multinomial(3, rt.ones(2)).log_prob(rt.tensor([-1.0, 2.0])), "support"),
+        (lambda: D.Binomial(3, 0.5).log_prob(rt.tensor(4.0)), "support"),
+        (lambda: D.TransformedDistribution(D.Normal(0.0, 1.0), 3), "Transform or list"),
+        (lambda: D.TransformedDistribution(D.Normal(0.0, 1.0), [3]), "list of Transforms"),
+        (lambda: D.TransformedDistribution(D.Normal(0.0, 1.0), D.StickBreakingTransform()), "size at least 1"),
+        (lambda: D.MixtureSameFamily(D.Normal(0.0, 1.0), D.Normal(rt.zeros(2), 1.0)), "instance of Categorical"),
+        (lambda: D.MixtureSameFamily(D.Categorical(rt.ones(2)), 3), "instance of Distribution"),
+        (lambda: D.MixtureSameFamily(D.Categorical(rt.ones(2)), D.Normal(rt.zeros(3), 1.0)), "does not equal"),
+        (lambda: D.MixtureSameFamily(D.Categorical(rt.ones(2)), D.Normal(0.0, 1.0)), "does not equal"),
+        (lambda: D.MixtureSameFamily(D.Categorical(rt.ones(3, 2)), D.Normal(rt.zeros(4, 2), 1.0)), "not compatible"),
+        (lambda: D.Pareto(1.0, 1.0).log_prob(rt.tensor(0.5)), "support"),
+        (lambda: D.GeneralizedPareto(0.0, 1.0, -0.5).log_prob(rt.tensor(3.0)), "support"),
+        (lambda: D.VonMises(0.0, 1.0).log_prob(rt.tensor(NAN)), "support"),
+    ],
+)
+def test_wrong_arguments_of_several_numbers(wrong: Any, message: str) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match=message):
+        wrong()
+
+
+def test_what_has_no_formula() -> None:
+    many = D.Binomial(t(3, 4), t(0.5, 0.5))
+    for ask in (
+        many.entropy, many.enumerate_support, lambda: D.Multinomial(rt.tensor([1, 2]), rt.ones(2)),  # type: ignore[arg-type]
+        D.Independent(D.Bernoulli(t(0.5, 0.5)), 1).enumerate_support,
+        lambda: D.kl_divergence(D.Binomial(3, 0.5), D.Binomial(4, 0.5)),
+        lambda: D.kl_divergence(D.MultivariateNormal(rt.zeros(2), rt.eye(2)), D.Normal(0.0, 1.0)),
+    ):  # fmt: skip
+        with pytest.raises(NotImplementedError):
+            ask()
+    with pytest.raises(ValueError, match="different event shapes"):
+        D.kl_divergence(*(D.MultivariateNormal(rt.zeros(n), rt.eye(n)) for n in (2, 3)))
+
+
+def test_modes_are_the_likeliest() -> None:
+    """No value near to a mode is likelier; and modes at ends and between."""
+    for name, make in ALL.items():
+        p = make(False)
+        if EVENTS.get(name) or p.support.is_discrete:
+            continue
+        try:
+            mode = p.mode
+        except NotImplementedError:
+            continue
+        at = p.log_prob(mode + 1e-9 * (mode == 0))
+        for step in (1e-3, -1e-3):
+            x = mode + step
+            inside = p.support.check(x)
+            assert (p.log_prob(x.where(inside, mode + 1e-9)) <= at + 1e-6).all(), name
+    for name in ("Binomial", "Geometric", "NegativeBinomial", "Poisson"):
+        p = ALL[name](False)
+        k = rt.arange(100 if name != "Binomial" else 6, dtype=F).unsqueeze(-1)
+        assert p.log_prob(k).argmax(0).tolist() == p.mode.tolist(), name
+    assert D.Binomial(3, t(1.0)).mode.item() == 3 and D.Gamma(t(0.5), t(1.0)).mode.item() == 0
+    assert D.FisherSnedecor(t(1.0), t(1.0)).mode.isnan().all() and D.Kumaraswamy(t(0.5), t(2.0)).mode.isnan().all()
+    close(D.Dirichlet(t(2, 3, 1)).mode, t(1 / 3, 2 / 3, 0))
+    close(D.Dirichlet(t(0.2, 0.3, 0.1)).mode, t(0, 1, 0))
+    assert D.OneHotCategorical(t(1, 3, 2)).mode.tolist() == [0, 1, 0]
+    assert D.Wishart(t(4.0), COVARIANCE).mode.isnan().all()
+    close(D.Beta(t(2.0), t(3.0)).mode, t(1 / 3))
+    m = D.MultivariateNormal(t(1, 2, 3), COVARIANCE)
+    assert m.mode.tolist() == m.mean.tolist() == [1, 2, 3]
+    low = D.LowRankMultivariateNormal(t(1, 2), rt.ones(2, 1, dtype=F), t(1, 1))
+    assert low.mode.tolist() == low.mean.tolist() == [1, 2]
+
+
+def test_moments_that_are_not_there() -> None:
+    for d, mean, variance in (
+        (D.StudentT(t(1, 2, 3)), [NAN, 0, 0], [NAN, INF, 3]), (D.Cauchy(t(0.0), t(1.0)), [NAN], [INF]),
+        (D.HalfCauchy(t(1.0)), [INF], [INF]), (D.Pareto(t(1, 1, 1), t(1, 2, 3)), [INF, 2, 1.5], [INF, INF, 0.75]),
+        (D.InverseGamma(t(1, 2, 3), t(1, 1, 1)), [INF, 1, 0.5], [INF, INF, 0.25]),
+        (D.FisherSnedecor(t(2, 2, 2), t(2, 4, 6)), [NAN, 2, 1.5], [NAN, NAN, 6.75]),
+        (D.GeneralizedPareto(t(0, 0, 0), t(1, 1, 1), t(1, 0.5, 0.25)), [NAN, 2, 4 / 3], [NAN, NAN, 32 / 9]),
+    ):  # fmt: skip
+        np.testing.assert_allclose(d.mean.numpy(), mean, rtol=1e-9)
+        np.testing.assert_allclose(d.variance.numpy(), variance, rtol=1e-9)
+
+
+def test_defaults() -> None:
+    s = D.StudentT(t(3.0))
+    assert (s.loc.item(), s.scale.item()) == (0, 1)
+    assert D.Binomial(probs=t(0.5)).total_count.item() == 1 and D.Multinomial(probs=t(1, 1)).total_count == 1
+    assert D.LKJCholesky(3).concentration.item() == 1
+    c = D.ContinuousBernoulli(t(0.4991, 0.4989))
+    assert c._lims == (0.499, 0.501) and c._outside_unstable_region().tolist() == [False, True]
+    # The series near a half agrees with the formulas further out.
+    p = t(0.45, 0.55)
+    for f in ("mean", "variance", "entropy"):
+        one, other = (getattr(D.ContinuousBernoulli(p, lims=v), f) for v in ((0.499, 0.501), (0.4, 0.6)))
+        close(*(v() if f == "entropy" else v for v in (one, other)), 1e-5)
+    a = D.AffineTransform(0.0, 2.0)
+    assert a.event_dim == 0 and D.CatTransform([a]).dim == D.StackTransform([a]).dim == 0
+    assert D.CatTransform([a, a]).lengths == [1, 1] and a._cache_size == 0 and a.with_cache()._cache_size == 1
+    assert D.constraints.cat([D.constraints.real]).dim == D.constraints.stack([D.constraints.real]).dim == 0
+    wishart = D.Wishart(5.0, covariance_matrix=COVARIANCE)
+    assert wishart.df.dtype is F
+
+
+def test_sets() -> None:
+    """What lies in each set, how many dimensions a value has, and whether it is one of single points."""
+    c = D.constraints
+    eye, skew = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.5], [0.0, 1.0]]
+    root = 0.5**0.5
+    for found, discrete, event, inside, outside in (
+        (c.boolean, True, 0, [0, 1], [0.5, -1, NAN]), (c.one_hot, True, 1, [[0, 1]], [[1, 1], [0, 0], [0.5, 0.5]]),
+        (c.nonnegative_integer, True, 0, [0, 3], [-1, 0.5, NAN]), (c.positive_integer, True, 0, [1, 3], [0, 1.5]),
+        (c.integer_interval(-1, 2), True, 0, [-1, 0, 2], [-2, 3, 0.5]), (c.real, False, 0, [0, INF], [NAN]),
+        (c.real_vector, False, 1, [[0, 1]], [[0, NAN]]), (c.positive, False, 0, [1e-9, INF], [0, -1, NAN]),
+        (c.nonnegative, False, 0, [0, 1], [-1e-9, NAN]), (c.greater_than(2), False, 0, [3], [2, 1, NAN]),
+        (c.greater_than_eq(2), False, 0, [2, 3], [1, NAN]), (c.less_than(2), False, 0, [1], [2, 3, NAN]),
+        (c.multinomial(2), True, 1, [[0, 1], [1, 1]], [[-1, 1], [2, 1]]),
+        (c.unit_interval, False, 0, [0, 0.5, 1], [-0.1, 1.1, NAN]), (c.interval(1, 2), False, 0, [1, 2], [0.9, 2.1]),
+        (c.half_open_interval(1, 2), False, 0, [1, 1.9], [0.9, 2]),
+        (c.simplex, False, 1, [[0.25, 0.75], [0, 1]], [[0.5, 0.6], [-0.5, 1.5]]),
+        (c.lower_triangular, False, 2, [eye, [[-1, 0], [2, 0]]], [skew]),
+        (c.lower_cholesky, False, 2, [eye, [[1, 0], [2, 3]]], [skew, [[0, 0], [1, 1]]]),
+        (c.corr_cholesky, False, 2, [eye, [[1, 0], [root, root]]], [skew, [[1, 0], [1, 1]], [[1, 0], [1, 0]]]),
+        (c.square, False, 2, [eye, skew], [[[1.0, 2.0]]]), (c.symmetric, False, 2, [eye, [[1, 2], [2, 1]]], [skew]),
+        (c.positive_semidefinite, False, 2, [eye, [[0, 0], [0, 1]]], [skew, [[-1, 0], [0, 1]]]),
+        (c.positive_definite, False, 2, [eye, [[2, 1], [1, 2]]], [skew, [[0, 0], [0, 1]], [[1, 2], [2, 1]]]),
+        (c.independent(c.boolean, 2), True, 2, [eye], [skew]),
+        (c.cat([c.positive, c.boolean], 0, [1, 2]), True, 0, [], []),
+    ):  # fmt: skip
+        assert (found.is_discrete, found.event_dim) == (discrete, event), found
+        for v in inside:
+            assert found.check(t(v) if not isinstance(v, list) else rt.tensor(v, dtype=F)).all(), (found, v)
+        for v in outside:
+            assert not found.check(t(v) if not isinstance(v, list) else rt.tensor(v, dtype=F)).any(), (found, v)
+    both = c.cat([c.positive, c.boolean], 0, [1, 2])
+    assert both.check(t(0.5, 1, 0.5)).tolist() == [True, True, False]
+    side = c.stack([c.positive, c.boolean], -1)
+    assert side.check(rt.tensor([[0.5, 1], [-1, 0.5]], dtype=F)).tolist() == [[True, True], [False, False]]
+    assert (side.event_dim, c.stack([c.real_vector, c.real_vector], -2).event_dim) == (0, 2)
+    with pytest.raises(ValueError, match="dependent"):
+        c.dependent.check(t(1.0))
+    for ask in (lambda: c.dependent.is_discrete, lambda: c.dependent.event_dim):
+        with pytest.raises(NotImplementedError):
+            ask()
+    known = c.dependent(is_discrete=True, event_dim=1)
+    assert c.is_dependent(known) and not c.is_dependent(c.real) and (known.is_discrete, known.event_dim) == (True, 1)
+    with pytest.raises(ValueError, match=r"value\.dim\(\) >= 1"):
+        c.real_vector.check(rt.tensor(1.0))
