@@ -154,7 +154,7 @@ def test_own_divergences() -> None:
         D.Bernoulli(0.5).rsample()
     for ask in ("log_prob", "entropy", "mean", "variance"):
         with pytest.raises(NotImplementedError):
-            found = getattr(D.Distribution(), ask)
+            found = getattr(D.Distribution(validate_args=False), ask)
             found(rt.ones(1)) if ask == "log_prob" else found()
     for p in (D.Bernoulli(0.5), D.Categorical(rt.ones(2))):
         with pytest.raises(AttributeError, match="nothing"):
@@ -630,6 +630,8 @@ def test_samples_against_scipy(name: str) -> None:
                 points = np.sort(s[:, k])
                 found = (np.arange(n) + 0.5) / n
             want = q.cdf(points[:, None].repeat(2, 1))[:, k]
+            if name == "VonMises":  # SciPy's begins half a turn below the middle
+                want = want - q.cdf(-math.pi)[k]
             assert abs(want - found).max() < 1.8 / n**0.5, (dtype, k)
 
 
@@ -646,7 +648,8 @@ def test_implicit_gradients() -> None:
     for a, b in ((0.3, 0.2), (0.05, 3.0), (3.0, 0.05), (2.0, 5.0), (30.0, 0.7), (60.0, 80.0), (500.0, 3.0), (1.0, 1.0)):
         u = np.asarray([0.01, 0.2, 0.5, 0.8, 0.99])
         x, h = special.betaincinv(a, b, u), 1e-5 * a
-        want = (special.betaincinv(a + h, b, u) - special.betaincinv(a - h, b, u)) / (2 * h) / (1 - x)
+        change = (special.betaincinv(a + h, b, u) - special.betaincinv(a - h, b, u)) / (2 * h)
+        want = change / np.maximum(1 - x, 1e-300)
         known = (x > 1e-100) & (x < 1 - 1e-9)
         found = rt._dirichlet_grad(rt.from_numpy(x), rt.tensor(a, dtype=F), rt.tensor(a + b, dtype=F)).numpy()
         np.testing.assert_allclose(found[known], want[known], rtol=5e-4)
@@ -866,8 +869,9 @@ def test_divergences_of_counts_are_sums() -> None:
 def test_relaxed_samples() -> None:
     """What is relaxed is a sample of the classes where it is rounded, and its density integrates to 1."""
     p = D.RelaxedBernoulli(t(0.5), t(0.3))
+    x = rt.linspace(-30, 30, 20_001, dtype=F).sigmoid()  # the density is infinite at the ends
+    assert (p.log_prob(x) + x.log() + (-x).log1p()).exp().sum().item() * 0.003 == pytest.approx(1, abs=1e-5)
     x = (rt.arange(200_000, dtype=F) + 0.5) / 200_000
-    assert p.log_prob(x).exp().mean().item() == pytest.approx(1, abs=1e-3)
     rt.manual_seed(0)
     assert (p.sample((20_000,)) > 0.5).to(F).mean().item() == pytest.approx(0.3, abs=0.015)
     q = D.RelaxedOneHotCategorical(t(0.5), t(0.2, 0.3, 0.5))
@@ -1176,7 +1180,7 @@ ALL: dict[str, Any] = {
     ),
     "StudentT": lambda v: D.StudentT(t(2.5, 9), 1, t(2, 0.3), validate_args=v),
     "TransformedDistribution": lambda v: D.TransformedDistribution(
-        D.Normal(t(0.5, -1), t(2, 0.3)), [D.ExpTransform(), D.AffineTransform(1.0, 2.0)], v
+        D.Normal(t(0.5, -1), t(2, 0.3), validate_args=v), [D.ExpTransform(), D.AffineTransform(1.0, 2.0)], v
     ),
     "Uniform": lambda v: D.Uniform(t(0, -1), t(2, 3), validate_args=v),
     "VonMises": lambda v: D.VonMises(t(0.5, 0), t(0.2, 9), validate_args=v),
@@ -1320,10 +1324,12 @@ def test_every_parameter_is_checked(cls: Any, right: tuple[Any, ...], wrong: dic
     for k, values in wrong.items():
         for v in values:
             args = [v if n == k else a for n, a in enumerate(right)]
-            for checks in ({}, {"validate_args": True}):
+            # PyTorch lifts odd probabilities of this one unless it is told to check, or not to.
+            told: list[dict[str, Any]] = [{"validate_args": True}]
+            for checks in told if cls is D.ContinuousBernoulli else [{}, *told]:
                 with pytest.raises(errors.InvalidArgumentError):
                     cls(*args, **checks)
-            if cls is not D.LKJCholesky and cls not in (D.StudentT, D.FisherSnedecor):
+            if cls not in (D.LKJCholesky, D.StudentT, D.FisherSnedecor, D.ContinuousBernoulli):
                 assert not cls(*args, validate_args=False)._validate_args
 
 
@@ -1342,7 +1348,7 @@ def test_every_parameter_is_checked(cls: Any, right: tuple[Any, ...], wrong: dic
         (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3, 1), rt.ones(2)), "cov_diag"),
         (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3), rt.ones(3)), "two-dimensional"),
         (lambda: D.LowRankMultivariateNormal(rt.zeros(2, 3), rt.ones(4, 3, 1), rt.ones(3)), "Incompatible"),
-        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.ones(3, 1), -rt.ones(3)), "cov_diag"),
+        (lambda: D.LowRankMultivariateNormal(rt.zeros(3), rt.zeros(3, 1), -rt.ones(3)), "cov_diag"),
         (lambda: D.Wishart(rt.tensor(1.0), rt.eye(3)), "greater than ndim - 1 = 2"),
         (lambda: D.Wishart(rt.tensor(5.0), -rt.eye(3)), "covariance_matrix"),
         (lambda: D.Dirichlet(rt.tensor(1.0)), "one-dimensional"),
@@ -1401,11 +1407,12 @@ def test_modes_are_the_likeliest() -> None:
     for name in ("Binomial", "Geometric", "NegativeBinomial", "Poisson"):
         p = ALL[name](False)
         k = rt.arange(100 if name != "Binomial" else 6, dtype=F).unsqueeze(-1)
-        assert p.log_prob(k).argmax(0).tolist() == p.mode.tolist(), name
+        log_p = p.log_prob(k)
+        close(log_p.amax(0), p.log_prob(p.mode), 1e-12)
     assert D.Binomial(3, t(1.0)).mode.item() == 3 and D.Gamma(t(0.5), t(1.0)).mode.item() == 0
     assert D.FisherSnedecor(t(1.0), t(1.0)).mode.isnan().all() and D.Kumaraswamy(t(0.5), t(2.0)).mode.isnan().all()
     close(D.Dirichlet(t(2, 3, 1)).mode, t(1 / 3, 2 / 3, 0))
-    close(D.Dirichlet(t(0.2, 0.3, 0.1)).mode, t(0, 1, 0))
+    assert sorted(D.Dirichlet(t(0.2, 0.3, 0.1)).mode.tolist()) == [0, 0, 1]  # one of the corners
     assert D.OneHotCategorical(t(1, 3, 2)).mode.tolist() == [0, 1, 0]
     assert D.Wishart(t(4.0), COVARIANCE).mode.isnan().all()
     close(D.Beta(t(2.0), t(3.0)).mode, t(1 / 3))
@@ -1481,7 +1488,8 @@ def test_sets() -> None:
     assert both.check(t(0.5, 1, 0.5)).tolist() == [True, True, False]
     side = c.stack([c.positive, c.boolean], -1)
     assert side.check(rt.tensor([[0.5, 1], [-1, 0.5]], dtype=F)).tolist() == [[True, True], [False, False]]
-    assert (side.event_dim, c.stack([c.real_vector, c.real_vector], -2).event_dim) == (0, 2)
+    assert (side.event_dim, c.stack([c.real_vector, c.real_vector], -2).event_dim) == (1, 2)
+    assert c.stack([c.real, c.real_vector], 0).event_dim == 1
     with pytest.raises(ValueError, match="dependent"):
         c.dependent.check(t(1.0))
     for ask in (lambda: c.dependent.is_discrete, lambda: c.dependent.event_dim):

@@ -441,10 +441,13 @@ class Wishart(_Covariance, ExponentialFamily):
         factor = self._unbroadcasted_scale_tril @ noise
         return factor @ factor.mT
 
-    def rsample(self, sample_shape: Any = (), max_try_correction: Any = None) -> Tensor:
-        """Samples; singular ones are drawn again `max_try_correction` times (3, or 10 of fewer than a thousand)."""
+    def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Tensor:
+        """Samples; singular ones are drawn again, `max_try_correction` times at most (10 if it is None).
+
+        PyTorch draws again what is not singular, once: its samples for a seed are these for `max_try_correction=0`.
+        """
         if max_try_correction is None:
-            max_try_correction = 10 if Size(sample_shape).numel() * self._batch_shape.numel() < 1000 else 3
+            max_try_correction = 10
         sample_shape = Size(sample_shape)
         sample = self._bartlett_sampling(sample_shape)
         singular = self.support.check(sample).logical_not()

@@ -148,8 +148,24 @@ def slopes(lib: Any, v: Any, leaves: list[Any]) -> Any:
         return None
     weights = lib.arange(v.numel(), dtype=v.dtype).reshape(v.shape).add(1.0).cos()
     total = (lib.where(v.isfinite(), v, lib.zeros_like(v)) * weights).sum()
-    found = lib.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+    try:
+        found = lib.autograd.grad(total, leaves, allow_unused=True, retain_graph=True)
+    except NotImplementedError:  # PyTorch's incomplete gamma function has no gradient by the concentration
+        return "no gradient"
     return [lib.zeros_like(x).tolist() if g is None else g.tolist() for g, x in zip(found, leaves)]
+
+
+@pytest.fixture(autouse=True)
+def _first_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's Wishart takes samples for singular that are not, warns, and draws them again; without gradients then."""
+    draw = torch.distributions.Wishart.rsample
+
+    def first(d: Any, shape: Any = ()) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return draw(d, torch.Size(shape), max_try_correction=0)
+
+    monkeypatch.setattr(torch.distributions.Wishart, "rsample", first)
 
 
 def facts(lib: Any, name: str, dtype: str) -> tuple[list[Any], dict[str, Any]]:
@@ -211,7 +227,8 @@ def test_facts(name: str, dtype: str) -> None:
     shapes[-1] = shapes[-1].replace("rustorch.", "torch.")
     assert shapes == their_shapes and list(ours) == list(theirs)
     for k in ours:
-        same(ours[k], theirs[k], k, dtype)
+        if not (k == "cdf grad" and theirs[k] == "no gradient"):
+            same(ours[k], theirs[k], k, dtype)
 
 
 @pytest.mark.parametrize("name", CASES)
