@@ -1160,9 +1160,7 @@ ALL: dict[str, Any] = {
     "MixtureSameFamily": lambda v: D.MixtureSameFamily(
         D.Categorical(t(0.3, 0.7).expand(2, 2)), D.Normal(rt.tensor([[-1.0, 2], [0, 1]], dtype=F), 1.0), v
     ),
-    "Multinomial": lambda v: D.Multinomial(
-        4, rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v
-    ),
+    "Multinomial": lambda v: D.Multinomial(4, rt.tensor([[1, 2, 1], [0.5, 0.2, 0.3]], dtype=F), validate_args=v),
     "MultivariateNormal": lambda v: D.MultivariateNormal(rt.zeros(2, 3, dtype=F), COVARIANCE, validate_args=v),
     "NegativeBinomial": lambda v: D.NegativeBinomial(t(2.5, 6), t(0.2, 0.7), validate_args=v),
     "Normal": lambda v: D.Normal(t(0.5, -1), t(2, 0.3), validate_args=v),

@@ -157,7 +157,7 @@ def slopes(lib: Any, v: Any, leaves: list[Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def _first_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's Wishart takes samples for singular that are not, warns, and draws them again; without gradients then."""
+    """PyTorch's Wishart takes samples for singular that are not, warns, and draws them again, without gradients."""
     draw = torch.distributions.Wishart.rsample
 
     def first(d: Any, shape: Any = ()) -> Any:

@@ -101,9 +101,7 @@ pub fn dirichlet_slope(x: f64, a: f64, total: f64) -> f64 {
         let odds = x / rest;
         let scale = if b < 1.0 { 1.0 / a } else { scale_of(a - (b - 1.0) * odds, (b - 1.0) * (odds + odds * odds)) };
         return odds
-            * integral(scale, |u| {
-                (mean - log + u) * ((b - 1.0) * (-odds * (-u).exp_m1()).ln_1p() - a * u).exp()
-            });
+            * integral(scale, |u| (mean - log + u) * ((b - 1.0) * (-odds * (-u).exp_m1()).ln_1p() - a * u).exp());
     }
     let odds = rest / x;
     let scale = if a < 1.0 { 1.0 / b } else { scale_of(b - (a - 1.0) * odds, (a - 1.0) * (odds + odds * odds)) };
@@ -208,7 +206,8 @@ mod tests {
             close(incomplete_gamma(0.5, x, true), libm::erfc(x.sqrt()), 1e-12);
         }
         // Both sides of the change of method.
-        let (below, above) = (incomplete_gamma(0.999_999e6, 1.0005e6, false), incomplete_gamma(1.000_001e6, 1.0005e6, false));
+        let (below, above) =
+            (incomplete_gamma(0.999_999e6, 1.0005e6, false), incomplete_gamma(1.000_001e6, 1.0005e6, false));
         assert!(below > above && below - above < 2e-3);
         close(incomplete_gamma(1e9, 1e9, false) + incomplete_gamma(1e9, 1e9, true), 1.0, 1e-15);
     }
