@@ -1253,6 +1253,8 @@ def test_expanded(name: str) -> None:
         for other in (pickle.loads(pickle.dumps(e)), copy.deepcopy(e)):
             assert repr(other) == repr(e)
             close(other.log_prob(s), e.log_prob(s), 0)
+        if hasattr(p, "base_dist") and name not in ("HalfCauchy", "HalfNormal", "RelaxedBernoulli"):
+            assert p.base_dist._validate_args == e.base_dist._validate_args == checks or name == "LogisticNormal"
         if name in COUNTABLE:
             for d, batch in ((p, (2,)), (e, (3, 2))):
                 every = d.enumerate_support()
@@ -1439,6 +1441,7 @@ def test_defaults() -> None:
     assert D.LKJCholesky(3).concentration.item() == 1
     c = D.ContinuousBernoulli(t(0.4991, 0.4989))
     assert c._lims == (0.499, 0.501) and c._outside_unstable_region().tolist() == [False, True]
+    assert ALL["ContinuousBernoulli"](None).expand((3, 2))._lims == (0.4, 0.6)
     # The series near a half agrees with the formulas further out.
     p = t(0.45, 0.55)
     for f in ("mean", "variance", "entropy"):
