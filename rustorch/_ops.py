@@ -2712,6 +2712,66 @@ def polygamma_(n: int, input: Tensor) -> Tensor:
     return input
 
 
+_py_igamma = lib.py_igamma
+
+
+def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`."""
+    try:
+        t = _py_igamma(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igamma", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "igamma", input, other)
+    return t
+
+
+_py_igamma_ = lib.py_igamma_
+
+
+def igamma_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of igamma."""
+    try:
+        status = _py_igamma_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igamma_", e, "Tensor Tensor", input=input, other=other) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_igammac = lib.py_igammac
+
+
+def igammac(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The regularised upper incomplete gamma function, `1 - igamma(input, other)`."""
+    try:
+        t = _py_igammac(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igammac", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "igammac", input, other)
+    return t
+
+
+_py_igammac_ = lib.py_igammac_
+
+
+def igammac_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of igammac."""
+    try:
+        status = _py_igammac_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igammac_", e, "Tensor Tensor", input=input, other=other) from None
+    if status:
+        raise error()
+    return input
+
+
 _py_maximum = lib.py_maximum
 
 
@@ -11785,6 +11845,112 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     return t
 
 
+_py__standard_gamma = lib.py__standard_gamma
+
+
+def _standard_gamma(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Numbers of the gamma distribution with the shapes `input` and rate 1 (Marsaglia and Tsang 2000), in row-major order.
+    Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
+    """
+    try:
+        t = _py__standard_gamma(input._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_standard_gamma", e, "Tensor Generator", input=input, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "_standard_gamma", input)
+    return t
+
+
+_py__standard_gamma_grad = lib.py__standard_gamma_grad
+
+
+def _standard_gamma_grad(input: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays."""
+    try:
+        t = _py__standard_gamma_grad(input._h, output._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_standard_gamma_grad", e, "Tensor Tensor", input=input, output=output) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "_standard_gamma_grad", input, output)
+    return t
+
+
+_py__sample_dirichlet = lib.py__sample_dirichlet
+
+
+def _sample_dirichlet(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Numbers of the Dirichlet distribution with the concentrations `input [*, K]`: gamma variables divided by their sum over
+    the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
+    """
+    try:
+        t = _py__sample_dirichlet(input._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_sample_dirichlet", e, "Tensor Generator", input=input, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "_sample_dirichlet", input)
+    return t
+
+
+_py__dirichlet_grad = lib.py__dirichlet_grad
+
+
+def _dirichlet_grad(input: Tensor, alpha: Tensor, total: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative by `alpha` of the sample `input` of a beta distribution with parameters `alpha` and `total - alpha`, whose
+    quantile stays, divided by `1 - input`.
+    """
+    try:
+        t = _py__dirichlet_grad(input._h, alpha._h, total._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_dirichlet_grad", e, "Tensor Tensor Tensor", input=input, alpha=alpha, total=total) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "_dirichlet_grad", input, alpha, total)
+    return t
+
+
+_py_poisson = lib.py_poisson
+
+
+def poisson(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Numbers of the Poisson distribution with the rates `input`, which must not be negative (Hörmann 1993), in its dtype, drawn
+    in row-major order. No gradient flows.
+    """
+    try:
+        t = _py_poisson(input._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("poisson", e, "Tensor Generator", input=input, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "poisson", input)
+    return t
+
+
+_py_binomial = lib.py_binomial
+
+
+def binomial(count: Tensor, prob: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Numbers of successes in `count` trials of probability `prob`, which broadcast together (Hörmann 1993), in the dtype of
+    `count`, drawn in row-major order. No gradient flows.
+    """
+    try:
+        t = _py_binomial(count._h, prob._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("binomial", e, "Tensor Tensor Generator", count=count, prob=prob, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "binomial", count, prob)
+    return t
+
+
 _py_native_dropout = lib.py_native_dropout
 
 
@@ -12693,6 +12859,10 @@ class TensorOps:
     lgamma_ = lgamma_
     digamma = digamma
     digamma_ = digamma_
+    igamma = igamma
+    igamma_ = igamma_
+    igammac = igammac
+    igammac_ = igammac_
     maximum = maximum
     minimum = minimum
     fmax = fmax
@@ -13142,6 +13312,10 @@ __all__ = (
     "digamma_",
     "polygamma",
     "polygamma_",
+    "igamma",
+    "igamma_",
+    "igammac",
+    "igammac_",
     "maximum",
     "minimum",
     "fmax",
@@ -13462,6 +13636,12 @@ __all__ = (
     "randint_like",
     "bernoulli",
     "multinomial",
+    "_standard_gamma",
+    "_standard_gamma_grad",
+    "_sample_dirichlet",
+    "_dirichlet_grad",
+    "poisson",
+    "binomial",
     "dropout",
     "dropout_",
     "feature_dropout",

@@ -18,12 +18,14 @@ from ._ops import (
     softmax,
     xlogy,
 )
+from ._ops import igamma as gammainc
+from ._ops import igammac as gammaincc
 from ._ops import lgamma as gammaln
 from ._ops import sigmoid as expit
 
 psi = digamma
 
 __all__ = [
-    "digamma", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "log1p", "log_softmax", "logit",
-    "logsumexp", "psi", "round", "sinc", "softmax", "xlogy",
+    "digamma", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln", "log1p",
+    "log_softmax", "logit", "logsumexp", "psi", "round", "sinc", "softmax", "xlogy",
 ]  # fmt: skip

@@ -1297,6 +1297,22 @@ rt_status rt_polygamma(const struct rt_tensor *input, int64_t n, struct rt_tenso
 // `polygamma`, in place.
 rt_status rt_polygamma_(struct rt_tensor *input, int64_t n);
 
+// The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`.
+rt_status rt_igamma(const struct rt_tensor *input,
+                    const struct rt_tensor *other,
+                    struct rt_tensor **out);
+
+// `igamma`, in place.
+rt_status rt_igamma_(struct rt_tensor *input, const struct rt_tensor *other);
+
+// The regularised upper incomplete gamma function, `1 - igamma(input, other)`.
+rt_status rt_igammac(const struct rt_tensor *input,
+                     const struct rt_tensor *other,
+                     struct rt_tensor **out);
+
+// `igammac`, in place.
+rt_status rt_igammac_(struct rt_tensor *input, const struct rt_tensor *other);
+
 // The greater one; NaN if either is. Equal operands share the gradient.
 rt_status rt_maximum(const struct rt_tensor *input,
                      const struct rt_tensor *other,
@@ -4876,6 +4892,43 @@ rt_status rt_multinomial(const struct rt_tensor *input,
                          bool replacement,
                          struct rt_generator *generator,
                          struct rt_tensor **out);
+
+// Numbers of the gamma distribution with the shapes `input` and rate 1 (Marsaglia and Tsang 2000), in row-major order.
+// Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
+rt_status rt__standard_gamma(const struct rt_tensor *input,
+                             struct rt_generator *generator,
+                             struct rt_tensor **out);
+
+// The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays.
+rt_status rt__standard_gamma_grad(const struct rt_tensor *input,
+                                  const struct rt_tensor *output,
+                                  struct rt_tensor **out);
+
+// Numbers of the Dirichlet distribution with the concentrations `input [*, K]`: gamma variables divided by their sum over
+// the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
+rt_status rt__sample_dirichlet(const struct rt_tensor *input,
+                               struct rt_generator *generator,
+                               struct rt_tensor **out);
+
+// The derivative by `alpha` of the sample `input` of a beta distribution with parameters `alpha` and `total - alpha`, whose
+// quantile stays, divided by `1 - input`.
+rt_status rt__dirichlet_grad(const struct rt_tensor *input,
+                             const struct rt_tensor *alpha,
+                             const struct rt_tensor *total,
+                             struct rt_tensor **out);
+
+// Numbers of the Poisson distribution with the rates `input`, which must not be negative (Hörmann 1993), in its dtype, drawn
+// in row-major order. No gradient flows.
+rt_status rt_poisson(const struct rt_tensor *input,
+                     struct rt_generator *generator,
+                     struct rt_tensor **out);
+
+// Numbers of successes in `count` trials of probability `prob`, which broadcast together (Hörmann 1993), in the dtype of
+// `count`, drawn in row-major order. No gradient flows.
+rt_status rt_binomial(const struct rt_tensor *count,
+                      const struct rt_tensor *prob,
+                      struct rt_generator *generator,
+                      struct rt_tensor **out);
 
 // `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
 rt_status rt_native_dropout(const struct rt_tensor *input,

@@ -1141,6 +1141,32 @@ inline Tensor &polygamma_(int64_t n, Tensor &input) {
   return input;
 }
 
+/// The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`.
+inline Tensor igamma(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_igamma(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `igamma`, in place.
+inline Tensor &igamma_(Tensor &input, const Tensor &other) {
+  check(rt_igamma_(input.get(), other.get()));
+  return input;
+}
+
+/// The regularised upper incomplete gamma function, `1 - igamma(input, other)`.
+inline Tensor igammac(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_igammac(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `igammac`, in place.
+inline Tensor &igammac_(Tensor &input, const Tensor &other) {
+  check(rt_igammac_(input.get(), other.get()));
+  return input;
+}
+
 /// The greater one; NaN if either is. Equal operands share the gradient.
 inline Tensor maximum(const Tensor &input, const Tensor &other) {
   rt_tensor *out_[1] = {};
@@ -4852,6 +4878,48 @@ inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *g
 inline Tensor multinomial(const Tensor &input, int64_t num_samples, bool replacement = false, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_multinomial(input.get(), num_samples, replacement, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Numbers of the gamma distribution with the shapes `input` and rate 1 (Marsaglia and Tsang 2000), in row-major order. Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
+inline Tensor _standard_gamma(const Tensor &input, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt__standard_gamma(input.get(), generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays.
+inline Tensor _standard_gamma_grad(const Tensor &input, const Tensor &output) {
+  rt_tensor *out_[1] = {};
+  check(rt__standard_gamma_grad(input.get(), output.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Numbers of the Dirichlet distribution with the concentrations `input [*, K]`: gamma variables divided by their sum over the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
+inline Tensor _sample_dirichlet(const Tensor &input, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt__sample_dirichlet(input.get(), generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The derivative by `alpha` of the sample `input` of a beta distribution with parameters `alpha` and `total - alpha`, whose quantile stays, divided by `1 - input`.
+inline Tensor _dirichlet_grad(const Tensor &input, const Tensor &alpha, const Tensor &total) {
+  rt_tensor *out_[1] = {};
+  check(rt__dirichlet_grad(input.get(), alpha.get(), total.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Numbers of the Poisson distribution with the rates `input`, which must not be negative (Hörmann 1993), in its dtype, drawn in row-major order. No gradient flows.
+inline Tensor poisson(const Tensor &input, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_poisson(input.get(), generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Numbers of successes in `count` trials of probability `prob`, which broadcast together (Hörmann 1993), in the dtype of `count`, drawn in row-major order. No gradient flows.
+inline Tensor binomial(const Tensor &count, const Tensor &prob, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_binomial(count.get(), prob.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 

@@ -661,6 +661,151 @@ impl Generator {
     }
 }
 
+// Samples by rejection, one by one
+impl Generator {
+    /// A uniform f64 of [0, 1).
+    fn unit(&mut self) -> f64 {
+        unit_f64(self.random64())
+    }
+
+    /// A sample of the gamma distribution with shape `a` and rate 1, by the method of Marsaglia and Tsang (2000), which for
+    /// shapes below 1 takes that of `a + 1` times `u^(1 / a)`.
+    pub fn gamma(&mut self, a: f64) -> f64 {
+        if a == 0.0 {
+            return 0.0;
+        }
+        let (scale, a) = if a < 1.0 { ((1.0 - self.unit()).powf(1.0 / a), a + 1.0) } else { (1.0, a) };
+        let d = a - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let (x, y) = loop {
+                let x = self.next_normal(0.0, 1.0);
+                let y = 1.0 + c * x;
+                if y.is_nan() || y > 0.0 {
+                    break (x, y);
+                }
+            };
+            let (v, u, square) = (y * y * y, 1.0 - self.unit(), x * x);
+            if u < 1.0 - 0.0331 * square * square || u.ln() < 0.5 * square + d * (1.0 - v + v.ln()) {
+                return scale * d * v;
+            }
+        }
+    }
+
+    /// A sample of the Poisson distribution: for rates from 10 on by transformed rejection (PTRS, Hörmann 1993), below by
+    /// counting uniform numbers until their product is less than `e^-rate`.
+    pub fn poisson(&mut self, rate: f64) -> f64 {
+        if rate == 0.0 {
+            return 0.0;
+        }
+        if rate < 10.0 {
+            let (end, mut product, mut count) = ((-rate).exp(), 1.0, 0.0);
+            loop {
+                product *= self.unit();
+                if product <= end {
+                    return count;
+                }
+                count += 1.0;
+            }
+        }
+        let b = 0.931 + 2.53 * rate.sqrt();
+        let a = -0.059 + 0.02483 * b;
+        let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
+        let quick = 0.9277 - 3.6224 / (b - 2.0);
+        loop {
+            let u = self.unit() - 0.5;
+            let v = self.unit();
+            let us = 0.5 - u.abs();
+            let k = ((2.0 * a / us + b) * u + rate + 0.43).floor();
+            if us >= 0.07 && v <= quick {
+                return k;
+            }
+            if k < 0.0 || (us < 0.013 && v > us) {
+                continue;
+            }
+            let left = v.ln() + inverse_alpha.ln() - (a / (us * us) + b).ln();
+            if left <= -rate + k * rate.ln() - libm::lgamma(k + 1.0) {
+                return k;
+            }
+        }
+    }
+
+    /// A sample of the binomial distribution of `count` trials: by transformed rejection (BTRS, Hörmann 1993) where the mean
+    /// is 10 or more, below by adding up the geometric gaps between successes. NaN if `p` is.
+    pub fn binomial(&mut self, count: f64, p: f64) -> f64 {
+        if count <= 0.0 || p <= 0.0 {
+            0.0
+        } else if p >= 1.0 {
+            count
+        } else if p <= 0.5 {
+            self.binomial_rare(count, p)
+        } else if p > 0.5 {
+            count - self.binomial_rare(count, 1.0 - p)
+        } else {
+            f64::NAN
+        }
+    }
+
+    /// [`Generator::binomial`] for probabilities up to a half.
+    fn binomial_rare(&mut self, count: f64, p: f64) -> f64 {
+        if count.is_nan() {
+            return count;
+        }
+        if count * p < 10.0 {
+            let (log, mut gone, mut successes) = ((-p).ln_1p(), 0.0, 0.0);
+            loop {
+                gone += (self.unit().ln() / log).ceil();
+                if gone.is_nan() || gone > count {
+                    return successes;
+                }
+                successes += 1.0;
+            }
+        }
+        let deviation = (count * p * (1.0 - p)).sqrt();
+        let b = 1.15 + 2.53 * deviation;
+        let a = -0.0873 + 0.0248 * b + 0.01 * p;
+        let c = count * p + 0.5;
+        let quick = 0.92 - 4.2 / b;
+        let odds = p / (1.0 - p);
+        let alpha = (2.83 + 5.1 / b) * deviation;
+        let m = ((count + 1.0) * p).floor();
+        loop {
+            let u = self.unit() - 0.5;
+            let v = self.unit();
+            let us = 0.5 - u.abs();
+            let k = ((2.0 * a / us + b) * u + c).floor();
+            if us >= 0.07 && v <= quick {
+                return k;
+            }
+            if k < 0.0 || k > count {
+                continue;
+            }
+            let left = (v * alpha / (a / (us * us) + b)).ln();
+            let right = (m + 0.5) * ((m + 1.0) / (odds * (count - m + 1.0))).ln()
+                + (count + 1.0) * ((count - m + 1.0) / (count - k + 1.0)).ln()
+                + (k + 0.5) * (odds * (count - k + 1.0) / (k + 1.0)).ln()
+                + stirling_rest(m)
+                + stirling_rest(count - m)
+                - stirling_rest(k)
+                - stirling_rest(count - k);
+            if left <= right {
+                return k;
+            }
+        }
+    }
+}
+
+/// What Stirling's formula for `ln k!` leaves: `ln k! - (k + 1/2) ln(k + 1) + (k + 1) - ln(2 pi) / 2`.
+fn stirling_rest(k: f64) -> f64 {
+    if k < 10.0 {
+        let n = k + 1.0;
+        return libm::lgamma(n) - (n - 0.5) * n.ln() + n - 0.918_938_533_204_672_7;
+    }
+    let n = k + 1.0;
+    let square = n * n;
+    (1.0 / 12.0 - (1.0 / 360.0 - 1.0 / 1260.0 / square) / square) / n
+}
+
 /// f32 or f64 weights of `multinomial`, which sums them in their own precision.
 trait Weight: Copy + Default + PartialOrd + std::ops::Add<Output = Self> + std::ops::Div<Output = Self> {
     const ZERO: Self;

@@ -2357,6 +2357,60 @@ pub unsafe extern "C-unwind" fn rt_polygamma_(
     })
 }
 
+/// The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_igamma(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::functions::defs::igamma, &handles, &[]);
+        call_one(&table::functions::defs::igamma, ins, &[], out)
+    })
+}
+
+/// `igamma`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_igamma_(
+    input: *mut rt_tensor,
+    other: *const rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::functions::defs::igamma, &handles, &[]);
+        call_inplace(&table::functions::defs::igamma, ins, &[])
+    })
+}
+
+/// The regularised upper incomplete gamma function, `1 - igamma(input, other)`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_igammac(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::functions::defs::igammac, &handles, &[]);
+        call_one(&table::functions::defs::igammac, ins, &[], out)
+    })
+}
+
+/// `igammac`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_igammac_(
+    input: *mut rt_tensor,
+    other: *const rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::functions::defs::igammac, &handles, &[]);
+        call_inplace(&table::functions::defs::igammac, ins, &[])
+    })
+}
+
 /// The greater one; NaN if either is. Equal operands share the gradient.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_maximum(
@@ -10984,6 +11038,97 @@ pub unsafe extern "C-unwind" fn rt_multinomial(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::random::defs::multinomial, &handles, &[]);
         call_one(&table::random::defs::multinomial, ins, &[Attr::Int(num_samples), Attr::Bool(replacement), a_generator(generator)?], out)
+    })
+}
+
+/// Numbers of the gamma distribution with the shapes `input` and rate 1 (Marsaglia and Tsang 2000), in row-major order.
+/// Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__standard_gamma(
+    input: *const rt_tensor,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::_standard_gamma, &handles, &[]);
+        call_one(&table::random::defs::_standard_gamma, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__standard_gamma_grad(
+    input: *const rt_tensor,
+    output: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, output];
+        let ins = inputs(&table::random::defs::_standard_gamma_grad, &handles, &[]);
+        call_one(&table::random::defs::_standard_gamma_grad, ins, &[], out)
+    })
+}
+
+/// Numbers of the Dirichlet distribution with the concentrations `input [*, K]`: gamma variables divided by their sum over
+/// the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__sample_dirichlet(
+    input: *const rt_tensor,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::_sample_dirichlet, &handles, &[]);
+        call_one(&table::random::defs::_sample_dirichlet, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// The derivative by `alpha` of the sample `input` of a beta distribution with parameters `alpha` and `total - alpha`, whose
+/// quantile stays, divided by `1 - input`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__dirichlet_grad(
+    input: *const rt_tensor,
+    alpha: *const rt_tensor,
+    total: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, alpha, total];
+        let ins = inputs(&table::random::defs::_dirichlet_grad, &handles, &[]);
+        call_one(&table::random::defs::_dirichlet_grad, ins, &[], out)
+    })
+}
+
+/// Numbers of the Poisson distribution with the rates `input`, which must not be negative (Hörmann 1993), in its dtype, drawn
+/// in row-major order. No gradient flows.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_poisson(
+    input: *const rt_tensor,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::poisson, &handles, &[]);
+        call_one(&table::random::defs::poisson, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// Numbers of successes in `count` trials of probability `prob`, which broadcast together (Hörmann 1993), in the dtype of
+/// `count`, drawn in row-major order. No gradient flows.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_binomial(
+    count: *const rt_tensor,
+    prob: *const rt_tensor,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [count, prob];
+        let ins = inputs(&table::random::defs::binomial, &handles, &[]);
+        call_one(&table::random::defs::binomial, ins, &[a_generator(generator)?], out)
     })
 }
 

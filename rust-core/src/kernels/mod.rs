@@ -20,6 +20,7 @@ pub mod norm;
 pub mod optim;
 pub mod pairs;
 pub mod pool;
+pub mod quantile;
 pub mod reduce;
 pub mod resize;
 pub mod rnn;

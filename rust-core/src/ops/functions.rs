@@ -7,7 +7,9 @@ use crate::engine::promotion::Promote;
 use crate::error::Result;
 use crate::kernels::elementwise::{Loop, Loops, Params};
 use crate::kernels::math::Real;
-use crate::table::{Call, Refusal, Saves};
+use crate::kernels::quantile::incomplete_gamma;
+use crate::table::{Call, Refusal, Saves, Vjp};
+use crate::table::lang::Ex;
 use crate::table::loops::{float1, float2, no_bool, run, unsigned};
 use crate::table::rules::{log_of, zeros};
 use crate::tensor::Tensor;
@@ -164,6 +166,17 @@ fn zeta(s: f64, q: f64) -> f64 {
         power /= a * a;
     }
     sum
+}
+
+/// Gradients of the incomplete gamma functions (`sign` is -1 for the upper one): by `other` the density, by `input` what the
+/// implicit derivative of a sample says.
+fn igamma_rule(v: &Vjp, sign: f64) -> [Ex; 2] {
+    let (a, x) = (v.x(0), v.x(1));
+    let density = || ((&a - 1.0) * x.log() - &x - a.then(|a| a.lgamma())).exp() * sign;
+    [
+        v.want(0, || -(v.g() * density() * a.with(&x, |a, x| a._standard_gamma_grad(x)))),
+        v.want(1, || v.g() * density()),
+    ]
 }
 
 /// The derivative of order `n` of the digamma function (DLMF 5.15.1).
@@ -616,5 +629,25 @@ ops! {
         inplace: true,
         refuses: &[Refusal { call: "-1, rt.ones(1)", message: "negative n" }],
         samples: &["1, p(3)", "0, p(3)", "2, p(3)"],
+    }
+
+    /// The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`.
+    igamma(input: Tensor, other: Tensor) -> Tensor, Positive {
+        body: Elementwise(|c| {
+            let k = kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), false)));
+            run::<2>(c, k, Promote::ToFloat, Params::default())
+        }),
+        vjp: vjp!(|v| igamma_rule(v, 1.0)), saves: Saves::XB, inplace: true,
+        samples: &["tied([0.5, 2.0, 30.0]), tied([0.2, 3.0, 25.0])", "c([0.5, 1.5]), p(3, 2)"],
+    }
+
+    /// The regularised upper incomplete gamma function, `1 - igamma(input, other)`.
+    igammac(input: Tensor, other: Tensor) -> Tensor, Positive {
+        body: Elementwise(|c| {
+            let k = kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), true)));
+            run::<2>(c, k, Promote::ToFloat, Params::default())
+        }),
+        vjp: vjp!(|v| igamma_rule(v, -1.0)), saves: Saves::XB, inplace: true,
+        samples: &["tied([0.5, 2.0, 30.0]), tied([0.2, 3.0, 25.0])", "c([0.5, 1.5]), p(3, 2)"],
     }
 }

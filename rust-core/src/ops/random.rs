@@ -8,11 +8,16 @@ use crate::engine::copy::{contiguous_unlocked, written_as};
 use crate::engine::promotion::result_type;
 use crate::error::{Error, Result};
 use crate::kernels::copy;
+use crate::kernels::quantile::{dirichlet_slope, gamma_slope};
+use crate::kernels::elementwise::Params;
+use crate::engine::promotion::Promote;
+use crate::table::loops::run;
+use crate::kernel;
 use crate::memory::List;
 use crate::parallel::parallel_for;
 use crate::random::{Generator, check_counts, check_positive, check_probability, check_std, check_trials, check_uniform};
 use crate::shape::{broadcast, sizes};
-use crate::table::{Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::{Attr, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, one};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
@@ -419,6 +424,69 @@ fn eval_gumbel_softmax(c: &Call) -> Result<Outs> {
     one(picked.sub(&known, 1)?.add(&soft, 1)?)
 }
 
+/// As `input`, of floats and row-major.
+fn infer_drawn(c: &Call) -> Result<Specs> {
+    check_float(c.x(0).dtype())?;
+    Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one()
+}
+
+/// The inputs broadcast to the result, row-major in f64.
+fn parameters<const N: usize>(c: &Call, out: &Tensor) -> Result<[Tensor; N]> {
+    let mut all = std::array::from_fn(|i| c.x(i).clone());
+    for t in &mut all {
+        *t = contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(out.shape())?), DType::F64, false)?;
+    }
+    Ok(all)
+}
+
+/// The least positive normal number of a floating point dtype.
+fn least(d: DType) -> f64 {
+    match d {
+        DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
+        DType::F64 => f64::MIN_POSITIVE,
+        _ => f32::MIN_POSITIVE.into(),
+    }
+}
+
+/// Fills the result in row-major order by `f`, which gets the generator of attribute `k` and the element's parameters.
+fn draw<const N: usize>(
+    c: &Call,
+    out: &Tensor,
+    k: usize,
+    mut f: impl FnMut(&mut Generator, [f64; N]) -> f64,
+) -> Result<()> {
+    let from = parameters::<N>(c, out)?;
+    written_as(out, DType::F64, |out| {
+        c.with_generator(k, |g| {
+            for i in 0..out.numel() {
+                // SAFETY: element `i` of row-major tensors of one size.
+                unsafe { *out.ptr::<f64>().add(i) = f(g, std::array::from_fn(|p| *from[p].ptr::<f64>().add(i))) };
+            }
+        });
+        Ok(())
+    })
+}
+
+fn compute_sample_dirichlet(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (out, x) = (&outs[0], c.x(0));
+    let n = x.shape().last().copied().unwrap_or(1).max(1);
+    let [from] = parameters::<1>(c, out)?;
+    let (low, high) = (least(out.dtype()), 1.0 - 0.5 * out.dtype().eps());
+    written_as(out, DType::F64, |out| {
+        // SAFETY: row-major f64, as many as `out` has elements.
+        let (from, to) = unsafe {
+            let n = out.numel();
+            (std::slice::from_raw_parts(from.ptr::<f64>(), n), std::slice::from_raw_parts_mut(out.ptr::<f64>(), n))
+        };
+        c.with_generator(0, |g| to.iter_mut().zip(from).for_each(|(t, &a)| *t = g.gamma(a).max(f64::MIN_POSITIVE)));
+        for row in to.chunks_mut(n) {
+            let sum: f64 = row.iter().sum();
+            row.iter_mut().for_each(|v| *v = (*v / sum).clamp(low, high));
+        }
+        Ok(())
+    })
+}
+
 ops! {
     /// Uniform numbers of [0, 1) of shape `size`.
     rand(size: Shape, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
@@ -624,6 +692,92 @@ ops! {
         body: Kernel(infer_multinomial, compute_multinomial),
         onnx: Some("Multinomial"),
         refuses: &[Refusal { call: "rt.ones(2), 3", message: "without replacement" }],
+    }
+
+    /// Numbers of the gamma distribution with the shapes `input` and rate 1 (Marsaglia and Tsang 2000), in row-major order.
+    /// Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
+    _standard_gamma(input: Tensor, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(infer_drawn, |c, outs| {
+            let low = least(outs[0].dtype());
+            draw(c, &outs[0], 0, |g, [a]| g.gamma(a).max(low))
+        }),
+        vjp: vjp!(|v| v.g() * v.x(0).with(v.y(), |a, y| a._standard_gamma_grad(y))),
+        saves: Saves::X.and(Saves::OUTPUT),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "not implemented for dtype int64" }],
+    }
+
+    /// The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays.
+    _standard_gamma_grad(input: Tensor, output: Tensor) -> Tensor, Positive {
+        body: Elementwise(|c| {
+            let k = kernel!(float |a, x, _p| Real::of(gamma_slope(a.as_f64(), x.as_f64())));
+            run::<2>(c, k, Promote::ToFloat, Params::default())
+        }),
+        vjp: vjp!(|_v| Err::<Grads, _>(err!(Unsupported, "derivative is not implemented"))),
+        method: false,
+    }
+
+    /// Numbers of the Dirichlet distribution with the concentrations `input [*, K]`: gamma variables divided by their sum over
+    /// the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
+    _sample_dirichlet(input: Tensor, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(infer_drawn, compute_sample_dirichlet),
+        vjp: vjp!(|v| {
+            let (g, x, y) = (v.g(), v.x(0), v.yk(0));
+            if v.shape(0).is_empty() {
+                return Ok(Grads::from_iter([(g * 0.0).value()?]));
+            }
+            let total = x.sum(&[-1], true).then(|t| t.expand(&v.sizes(0)));
+            let slope = y.with(&total, |y, t| y._dirichlet_grad(&v.x(0).tensor()?, t));
+            slope * (&g - (&y * &g).sum(&[-1], true))
+        }),
+        saves: Saves::X.and(Saves::OUTPUT),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "not implemented for dtype int64" }],
+    }
+
+    /// The derivative by `alpha` of the sample `input` of a beta distribution with parameters `alpha` and `total - alpha`, whose
+    /// quantile stays, divided by `1 - input`.
+    _dirichlet_grad(input: Tensor, alpha: Tensor, total: Tensor) -> Tensor, Special {
+        body: Elementwise(|c| {
+            let k = kernel!(float |x, a, t, _p| Real::of(dirichlet_slope(x.as_f64(), a.as_f64(), t.as_f64())));
+            run::<3>(c, k, Promote::ToFloat, Params::default())
+        }),
+        vjp: vjp!(|_v| Err::<Grads, _>(err!(Unsupported, "derivative is not implemented"))),
+        method: false,
+    }
+
+    /// Numbers of the Poisson distribution with the rates `input`, which must not be negative (Hörmann 1993), in its dtype, drawn
+    /// in row-major order. No gradient flows.
+    poisson(input: Tensor, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(infer_drawn, |c, outs| {
+            let [rates] = parameters::<1>(c, &outs[0])?;
+            // SAFETY: row-major f64.
+            let rates = unsafe { std::slice::from_raw_parts(rates.ptr::<f64>(), rates.numel()) };
+            if let Some(r) = rates.iter().find(|r| r.is_nan() || **r < 0.0) {
+                bail!(Value, "invalid Poisson rate, expected rate to be non-negative, got {r}");
+            }
+            draw(c, &outs[0], 0, |g, [r]| g.poisson(r))
+        }),
+        method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "not implemented for dtype int64" },
+            Refusal { call: "rt.tensor([1.0, -1.0])", message: "expected rate to be non-negative" },
+        ],
+    }
+
+    /// Numbers of successes in `count` trials of probability `prob`, which broadcast together (Hörmann 1993), in the dtype of
+    /// `count`, drawn in row-major order. No gradient flows.
+    binomial(count: Tensor, prob: Tensor, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                check_float(c.x(0).dtype())?;
+                check_float(c.x(1).dtype())?;
+                Spec::rows(&broadcast(c.x(0).shape(), c.x(1).shape())?, c.x(0).dtype())?.one()
+            },
+            |c, outs| draw(c, &outs[0], 0, |g, [n, p]| g.binomial(n, p)),
+        ),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64), rt.ones(2)", message: "not implemented for dtype int64" }],
     }
 
     /// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.

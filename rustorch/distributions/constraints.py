@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _ops, words
-from .dtypes import BY_NAME, finfo
-from .linalg import eigvalsh
+from .. import _ops, words
+from ..dtypes import BY_NAME, finfo
+from ..linalg import eigvalsh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._tensor import Tensor
+    from .._tensor import Tensor
 
 __all__ = [
     "Constraint", "MixtureSameFamilyConstraint", "boolean", "cat", "corr_cholesky", "dependent",
@@ -83,6 +83,9 @@ class dependent_property(property, _Dependent):
 
     def __call__(self, fn: Any) -> dependent_property:  # type: ignore[override]
         return dependent_property(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
+
+
+_DependentProperty = dependent_property  # PyTorch's name
 
 
 class _IndependentConstraint(Constraint):
