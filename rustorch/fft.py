@@ -4,15 +4,16 @@ All take whole numbers (as the default dtype), float32, float64, complex64 and c
 precision; half floats are refused. They are differentiable as often as wanted. The arguments that they share:
 
 * `n` (`s`, one for each dimension): the size of the signal. The input is cut off there, or filled up with zeros. The
-  default is its size (for `s`, -1 stands for that too); for the functions whose results are real, twice that without the
-  ends, `2 * (m - 1)`: give `n` where it is odd.
-* `dim`: the dimension (or dimensions) that is transformed. Those of several by default transform the last two (names with
-  2), the last ones, as many as `s` has sizes, or all.
-* `norm`: what the sums are divided by. "backward", as None: nothing, and the inverse by `n`; "forward": by `n`, and the inverse
-  by nothing; "ortho": both by the root of `n`. With several dimensions `n` is the product of their sizes.
+  default is its size (for `s`, -1 stands for that too); for the functions whose results are real, twice that without
+  the ends, `2 * (m - 1)`: give `n` where it is odd.
+* `dim`: the dimension (or dimensions) that is transformed. Those of several by default transform the last two (names
+  with 2), the last ones, as many as `s` has sizes, or all.
+* `norm`: what the sums are divided by. "backward", as None: nothing, and the inverse by `n`; "forward": by `n`, and the
+  inverse by nothing; "ortho": both by the root of `n`. With several dimensions `n` is the product of their sizes.
 * `out`: a tensor for the result; then no gradient is recorded.
 
-Rows of a batch are shared by the threads, and so are the parts of one that is long; an interrupt ends a call between them.
+Rows of a batch are shared by the threads, and so are the parts of one that is long; an interrupt ends a call between
+them.
 
 Raises:
     InvalidArgumentError: no elements along a dimension, an unknown `norm`, a dimension that is named twice.
@@ -59,9 +60,7 @@ def _out(name: str, input: Tensor, r: Tensor, out: Any) -> Tensor:
     return r if out is None else into(out, r, name, input)
 
 
-def fft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The discrete Fourier transform: `y[k] = sum of input[j] exp(-2 pi i j k / n)`, complex, `n` numbers.
 
     Args:
@@ -81,9 +80,7 @@ def fft(
     return _out("fft_fft", input, _ops.fft_fft(input, n, dim, norm), out)
 
 
-def ifft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `fft`: `y[k] = sum of input[j] exp(2 pi i j k / n) / n`.
 
     Args:
@@ -103,11 +100,9 @@ def ifft(
     return _out("fft_ifft", input, _ops.fft_ifft(input, n, dim, norm), out)
 
 
-def rfft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
-    """The transform of a real input, of which only the first `n // 2 + 1` numbers are given: `y[n - k]` is the conjugate of
-    `y[k]`.
+def rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
+    """The transform of a real input, of which only the first `n // 2 + 1` numbers are given: `y[n - k]` is the
+    conjugate of `y[k]`.
 
     Args:
         input: a real tensor.
@@ -126,11 +121,9 @@ def rfft(
     return _out("fft_rfft", input, _ops.fft_rfft(input, n, dim, norm), out)
 
 
-def irfft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
-    """The inverse of `rfft`: `n` real numbers of `n // 2 + 1` complex ones. The imaginary part of `input[0]`, and for even `n` that
-    of the last one, do not count.
+def irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
+    """The inverse of `rfft`: `n` real numbers of `n // 2 + 1` complex ones. The imaginary part of `input[0]`, and
+    for even `n` that of the last one, do not count.
 
     Args:
         input: a tensor with (by default) `n // 2 + 1` elements along `dim`.
@@ -149,9 +142,7 @@ def irfft(
     return _out("fft_irfft", input, _ops.fft_irfft(input, n, dim, norm), out)
 
 
-def hfft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The transform, `n` real numbers, of a signal whose elements from the middle on are conjugates of those before:
     `input` holds the first `n // 2 + 1`.
 
@@ -172,9 +163,7 @@ def hfft(
     return _out("fft_hfft", input, _ops.fft_hfft(input, n, dim, norm), out)
 
 
-def ihfft(
-    input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `hfft`: the first `n // 2 + 1` numbers of the inverse transform of a real input.
 
     Args:
@@ -194,9 +183,7 @@ def ihfft(
     return _out("fft_ihfft", input, _ops.fft_ihfft(input, n, dim, norm), out)
 
 
-def fft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def fft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """`fft` along two dimensions: `y[k, l] = sum of input[i, j] exp(-2 pi i (i k / m + j l / n))`.
 
     Args:
@@ -216,9 +203,7 @@ def fft2(
     return _out("fft_fft2", input, _ops.fft_fft2(input, s, dim, norm), out)
 
 
-def ifft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ifft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """`ifft` along two dimensions: the inverse of `fft2`.
 
     Args:
@@ -238,9 +223,7 @@ def ifft2(
     return _out("fft_ifft2", input, _ops.fft_ifft2(input, s, dim, norm), out)
 
 
-def rfft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def rfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """`rfft` along the last of two dimensions, and `fft` along the others.
 
     Args:
@@ -260,9 +243,7 @@ def rfft2(
     return _out("fft_rfft2", input, _ops.fft_rfft2(input, s, dim, norm), out)
 
 
-def irfft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def irfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `rfft2`: `ifft` along all of two dimensions but the last, and `irfft` along that.
 
     Args:
@@ -282,9 +263,7 @@ def irfft2(
     return _out("fft_irfft2", input, _ops.fft_irfft2(input, s, dim, norm), out)
 
 
-def hfft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def hfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """`fft` along all of two dimensions but the last, and `hfft` along that.
 
     Args:
@@ -304,9 +283,7 @@ def hfft2(
     return _out("fft_hfft2", input, _ops.fft_hfft2(input, s, dim, norm), out)
 
 
-def ihfft2(
-    input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ihfft2(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `hfft2`: `ihfft` along the last of two dimensions, and `ifft` along the others.
 
     Args:
@@ -326,9 +303,7 @@ def ihfft2(
     return _out("fft_ihfft2", input, _ops.fft_ihfft2(input, s, dim, norm), out)
 
 
-def fftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def fftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """`fft` along several dimensions: `y[k, l] = sum of input[i, j] exp(-2 pi i (i k / m + j l / n))`.
 
     Args:
@@ -348,9 +323,7 @@ def fftn(
     return _out("fft_fftn", input, _ops.fft_fftn(input, s, dim, norm), out)
 
 
-def ifftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ifftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """`ifft` along several dimensions: the inverse of `fftn`.
 
     Args:
@@ -370,9 +343,7 @@ def ifftn(
     return _out("fft_ifftn", input, _ops.fft_ifftn(input, s, dim, norm), out)
 
 
-def rfftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def rfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """`rfft` along the last of several dimensions, and `fft` along the others.
 
     Args:
@@ -392,9 +363,7 @@ def rfftn(
     return _out("fft_rfftn", input, _ops.fft_rfftn(input, s, dim, norm), out)
 
 
-def irfftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def irfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `rfftn`: `ifft` along all of several dimensions but the last, and `irfft` along that.
 
     Args:
@@ -414,9 +383,7 @@ def irfftn(
     return _out("fft_irfftn", input, _ops.fft_irfftn(input, s, dim, norm), out)
 
 
-def hfftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def hfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """`fft` along all of several dimensions but the last, and `hfft` along that.
 
     Args:
@@ -436,9 +403,7 @@ def hfftn(
     return _out("fft_hfftn", input, _ops.fft_hfftn(input, s, dim, norm), out)
 
 
-def ihfftn(
-    input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
-) -> Tensor:
+def ihfftn(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Tensor:
     """The inverse of `hfftn`: `ihfft` along the last of several dimensions, and `ifft` along the others.
 
     Args:

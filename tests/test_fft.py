@@ -1,4 +1,4 @@
-"""Fourier transforms against NumPy and formulas: all lengths, layouts, dtypes, norms; symmetries, refusals, gradients."""
+"""Fourier transforms against NumPy and formulas: lengths, layouts, dtypes, norms; symmetries, refusals, gradients."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def near(ours: rt.Tensor, theirs: Any, eps: float = 1e-12) -> None:
         assert np.abs(ours.numpy() - theirs).max() <= eps * (1 + np.abs(theirs).max())
 
 
-# Short ones, products of small primes and prime ones; then those that are longer than a plan: a power of two, a product of
-# two factors, a prime number, and one times two.
+# Short ones, products of small primes and prime ones; then those that are longer than a plan: a power of two, a product
+# of two factors, a prime number, and one times two.
 LENGTHS = [*range(1, 40), 97, 127, 128, 255, 256, 1000, 1021, 4099, 65521, 65536]
 LONG = [1 << 17, 66000, 65537, 2 * 65537, 131 * 521]
 
@@ -320,7 +320,7 @@ def test_stft_of_a_wave() -> None:
 
 
 def test_stft_gradients() -> None:
-    x, z = _tensors(2, 20)
+    x, _ = _tensors(2, 20)
     w = rt.rand(6, dtype=rt.float64) + 0.5
     w.requires_grad_()
     assert rt.autograd.gradcheck(lambda x, w: rt.stft(x, 8, 3, 6, w, return_complex=True), (x, w))

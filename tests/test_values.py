@@ -122,7 +122,6 @@ REFERENCE.update(
 )
 
 
-
 def around(f: Any) -> Any:
     def values(n: int, *options: float, sym: bool, center: float | None = None, dtype: Any) -> Any:
         center = (n - sym) / 2 if center is None else center
@@ -1850,7 +1849,8 @@ def stft(
 @reference
 def istft(
     y: Any, n_fft: int, hop_length: Any = None, win_length: Any = None, w: Any = None, center: bool = True,
-    normalized: bool = False, onesided: bool = True, length: Any = None, return_complex: bool = False, window: Any = None,
+    normalized: bool = False, onesided: bool = True, length: Any = None, return_complex: bool = False,
+    window: Any = None,
 ) -> Any:  # fmt: skip
     hop, w = hop_length or n_fft // 4, whole_window(n_fft, win_length, w if window is None else window)
     y = np.asarray(y)

@@ -1,9 +1,9 @@
 """Windows, of `M` elements, over the ops of the table.
 
-All are 1 at their middle. With `sym` (the default) they are symmetric, as filters want them; without it they are the first
-`M` elements of the symmetric one of `M + 1`, which is periodic, as transforms want them. `dtype` is float32 or float64, by
-default the default dtype; `device` is where the window is made, `requires_grad` whether operations on it are to be recorded,
-and `layout` is accepted for compatibility.
+All are 1 at their middle. With `sym` (the default) they are symmetric, as filters want them; without it they are the
+first `M` elements of the symmetric one of `M + 1`, which is periodic, as transforms want them. `dtype` is float32 or
+float64, by default the default dtype; `device` is where the window is made, `requires_grad` whether operations on it
+are to be recorded, and `layout` is accepted for compatibility.
 
 Raises:
     InvalidArgumentError: a negative `M`, another dtype, a `std` or `tau` that is not positive.

@@ -30,7 +30,9 @@ def stft(
     return_complex: bool | None = None,
     align_to_window: bool | None = None,
 ) -> Tensor:
-    """The short-time Fourier transform: `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`.
+    """The short-time Fourier transform.
+
+    `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`.
 
     Args:
         input: the signal, `[T]` or `[B, T]`.
@@ -38,14 +40,16 @@ def stft(
         hop_length: elements between the begins of two of them, `n_fft // 4` by default.
         win_length: elements of the window, `n_fft` by default; a shorter one stands in the middle of the transform.
         window: `[win_length]`, ones by default.
-        center: pad the signal by `n_fft // 2` at both ends, so that transform `m` is that around element `m * hop_length`.
+        center: pad the signal by `n_fft // 2` at both ends, so that transform `m` is that around element
+            `m * hop_length`.
         pad_mode: how, as for `nn.functional.pad`.
         normalized: divide by the root of `n_fft`.
-        onesided: give the first `n_fft // 2 + 1` frequencies only. The default is True, but False for complex signals or
-            windows, for which it may not be True.
-        return_complex: give complex numbers; else real and imaginary parts are a last dimension of size 2. Must be given, but
-            for complex signals or windows.
-        align_to_window: without `center`, let the first window begin where the signal does, not the transform around it.
+        onesided: give the first `n_fft // 2 + 1` frequencies only. The default is True, but False for complex signals
+            or windows, for which it may not be True.
+        return_complex: give complex numbers; else real and imaginary parts are a last dimension of size 2. Must be
+            given, but for complex signals or windows.
+        align_to_window: without `center`, let the first window begin where the signal does, not the transform around
+            it.
 
     Returns:
         `[B, frequencies, windows]`, without `B` if the signal has no batch.
@@ -84,23 +88,24 @@ def istft(
 ) -> Tensor:
     """The inverse of `stft`: the signal whose transforms differ least from `input` (Griffin and Lim 1984).
 
-    The inverse transforms, each times the window, are added up and divided by the sum of the squares of the windows, which must
-    not vanish anywhere.
+    The inverse transforms, each times the window, are added up and divided by the sum of the squares of the windows,
+    which must not vanish anywhere.
 
     Args:
         input: complex, `[.., frequencies, windows]`: what `stft` gave with these arguments.
         n_fft, hop_length, win_length, window, center, normalized: as for `stft`.
-        onesided: whether `input` has `n_fft // 2 + 1` frequencies, or `n_fft`. The default is the former, but the latter if the
-            input has `n_fft`.
-        length: elements of the result; by default from the middle of the first window to that of the last (with `center`), or
-            all that they cover. What no window reaches is zero, with a warning.
+        onesided: whether `input` has `n_fft // 2 + 1` frequencies, or `n_fft`. The default is the former, but the
+            latter if the input has `n_fft`.
+        length: elements of the result; by default from the middle of the first window to that of the last (with
+            `center`), or all that they cover. What no window reaches is zero, with a warning.
         return_complex: the signal is complex; needs `onesided=False`.
 
     Returns:
         `[B, T]` or `[T]`.
 
     Raises:
-        InvalidArgumentError, ShapeMismatchError, DTypeError: sizes that do not fit, a real input, windows that do not overlap.
+        InvalidArgumentError, ShapeMismatchError, DTypeError: sizes that do not fit, a real input, windows that do not
+            overlap.
 
     Example:
         >>> x, w = rustorch.arange(8.0), rustorch.hann_window(4)
