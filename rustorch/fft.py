@@ -29,6 +29,7 @@ from typing import Any
 from . import _ops
 from ._arguments import into
 from ._tensor import Tensor
+from .errors import DTypeError
 
 __all__ = [
     "fft",
@@ -57,7 +58,11 @@ __all__ = [
 
 
 def _out(name: str, input: Tensor, r: Tensor, out: Any) -> Tensor:
-    return r if out is None else into(out, r, name, input)
+    if out is None:
+        return r
+    if isinstance(out, Tensor) and out.is_complex() and not r.is_complex():
+        raise DTypeError(f"{name} expects a floating point output tensor, but got {out.dtype}")
+    return into(out, r, name, input)
 
 
 def fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Tensor:
@@ -178,7 +183,7 @@ def ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None =
 
     Example:
         >>> rustorch.fft.ihfft(rustorch.tensor([0.0, 1.0, 2.0, 3.0])).tolist()
-        [(1.5+0j), (-0.5-0.5j), (-0.5+0j)]
+        [(1.5-0j), (-0.5-0.5j), (-0.5-0j)]
     """
     return _out("fft_ihfft", input, _ops.fft_ihfft(input, n, dim, norm), out)
 

@@ -231,6 +231,8 @@ def test_out() -> None:
     assert rt.equal(z, want)
     with pytest.raises(DTypeError, match="can't be cast"):
         rt.fft.fft(x, out=rt.empty(4))
+    with pytest.raises(DTypeError, match="floating point output"):
+        rt.fft.irfft(z, out=rt.empty(6, dtype=rt.complex64))
     f = rt.empty(4, dtype=rt.float64)
     assert rt.fft.fftfreq(4, out=f) is f and f.tolist() == [0, 0.25, -0.5, -0.25]
 
@@ -345,9 +347,10 @@ def test_stft_refusals() -> None:
         (lambda: rt.stft(rt.ones(2, 2, 9), 4, return_complex=True), ShapeMismatchError, "1D or 2D"),
         (lambda: rt.stft(x + 0j, 8, onesided=True), InvalidArgumentError, "onesided"),
         (lambda: rt.stft(x, 8, return_complex=True, align_to_window=True), InvalidArgumentError, "center=False"),
+        (lambda: rt.stft(x, 8, return_complex=True, align_to_window=False), InvalidArgumentError, "center=False"),
         (lambda: rt.stft(x, 8, pad_mode="mirror", return_complex=True), RustorchError, "mode must be"),
         (lambda: rt.istft(y.real, 8), DTypeError, "complex-valued"),
-        (lambda: rt.istft(y, 9), ShapeMismatchError, "frequency dimension"),
+        (lambda: rt.istft(y, 10), ShapeMismatchError, "frequency dimension"),
         (lambda: rt.istft(y, 8, onesided=False), ShapeMismatchError, "size 8"),
         (lambda: rt.istft(y[:, :0], 8), InvalidArgumentError, "cannot be empty"),
         (lambda: rt.istft(y[0], 8), ShapeMismatchError, "2 or 3 dimensions"),

@@ -59,7 +59,7 @@ def blackman(
     """The Blackman window, `0.42 - 0.5 cos(2 pi i / (M - 1)) + 0.08 cos(4 pi i / (M - 1))`.
 
     Example:
-        >>> rustorch.signal.windows.blackman(5).mul(100).round().tolist()
+        >>> rustorch.signal.windows.blackman(5).abs().mul(100).round().tolist()
         [0.0, 34.0, 100.0, 34.0, 0.0]
     """
     d = _dtype("blackman", dtype)

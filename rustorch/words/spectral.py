@@ -62,6 +62,8 @@ def stft(
         >>> y.shape, y[0, 0].item()
         (rustorch.Size([3, 9]), (2+0j))
     """
+    if center and align_to_window is not None:
+        raise InvalidArgumentError("stft: align_to_window should only be set when center=False")
     is_complex = _is_complex(input, window)
     if return_complex is None:
         if not is_complex:
@@ -70,7 +72,7 @@ def stft(
     onesided = not is_complex if onesided is None else onesided
     return _ops.stft(
         input, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided, return_complex,
-        bool(align_to_window) if align_to_window is None else align_to_window,
+        False if align_to_window is None else align_to_window,
     )  # fmt: skip
 
 

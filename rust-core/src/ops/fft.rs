@@ -261,10 +261,13 @@ impl Lines {
     fn several(c: &Call, doubled: bool) -> Result<Lines> {
         let (x, s) = (c.x(0), c.opt_ints(0));
         let axes = match (c.opt_ints(1), s) {
-            (Some(dim), Some(s)) if dim.len() != s.len() => {
-                bail!(Shape, "dim and s must have the same length, got {} and {}", dim.len(), s.len())
+            (Some(dim), s) => {
+                let axes = axes(dim, x.ndim())?;
+                if let Some(s) = s.filter(|s| s.len() != dim.len()) {
+                    bail!(Shape, "dim and s must have the same length, got {} and {}", dim.len(), s.len());
+                }
+                axes
             }
-            (Some(dim), _) => axes(dim, x.ndim())?,
             (None, Some(s)) if s.len() > x.ndim() => {
                 bail!(Shape, "got s with {} values, but the input tensor has only {} dimensions", s.len(), x.ndim())
             }
@@ -444,12 +447,13 @@ fn eval_stft(c: &Call) -> Result<Outs> {
         let half = f.n / 2;
         // Padding wants a dimension for channels.
         signal = signal.unsqueeze(0)?.pad(&[half, half], c.str(4), None)?.squeeze(Some(&[0]))?;
-    } else if aligned {
-        signal = signal.pad(&[f.before(), f.n - f.window - f.before()], "constant", None)?;
     }
     let length = signal.shape()[1] as i64;
     if f.n > length {
         bail!(Value, "expected 0 < n_fft <= {length}, the length of the signal, got n_fft={}", f.n);
+    }
+    if aligned {
+        signal = signal.pad(&[f.before(), f.n - f.window - f.before()], "constant", None)?;
     }
     let mut frames = signal.unfold(-1, f.n, f.hop)?;
     if let Some(w) = f.window(c)? {
