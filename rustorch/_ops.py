@@ -12225,28 +12225,38 @@ def fft_ihfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | S
 _py_fft_fftfreq = lib.py_fft_fftfreq
 
 
-def fft_fftfreq(n: int, d: float = 1.0, dtype: dtype_ | None = None) -> Tensor:
+def fft_fftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
     """The frequencies of the results of `fft_fft` for `n` samples, `d` apart: `[0, 1, .., -2, -1] / (n d)`."""
+    if device is not None and away(device):
+        with at(device):
+            return fft_fftfreq(n=n, d=d, dtype=dtype, requires_grad=requires_grad)
     try:
         t = _py_fft_fftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fft_fftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
     if t is None:
         raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     return t
 
 
 _py_fft_rfftfreq = lib.py_fft_rfftfreq
 
 
-def fft_rfftfreq(n: int, d: float = 1.0, dtype: dtype_ | None = None) -> Tensor:
+def fft_rfftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
     """The frequencies of the results of `fft_rfft` for `n` samples, `d` apart: `[0, 1, .., n / 2] / (n d)`."""
+    if device is not None and away(device):
+        with at(device):
+            return fft_rfftfreq(n=n, d=d, dtype=dtype, requires_grad=requires_grad)
     try:
         t = _py_fft_rfftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fft_rfftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
     if t is None:
         raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     return t
 
 

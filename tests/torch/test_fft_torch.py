@@ -36,7 +36,9 @@ def same(ours: Any, theirs: Any, what: Any, eps: float = 1e-10) -> None:
     if isinstance(theirs, Exception):
         if str(theirs).startswith(ACCIDENTS):
             if str(theirs).startswith(ACCIDENTS[:2]):
-                assert ours.numel() == 0, what
+                # Of transforms of one element torch takes the end, 0 before the last one, for the first.
+                assert not isinstance(ours, Exception), f"{what}: {ours}"
+                assert ours.numel() == 0 or "'n_fft': 1," in what, what
             return
         assert isinstance(ours, Exception), f"{what}: torch says {theirs}"
         wanted = FAMILY.get(type(theirs), RuntimeError)
@@ -207,6 +209,8 @@ def test_istft(seed: int) -> None:
     same(ours, theirs, what, 1e-8)
     if not isinstance(theirs, Exception) and theirs.numel() and dtype == "complex128":
         gradients(x, call, what)
+        if w[torch] is not None:
+            gradients(w, lambda m, v: m.istft(x[m], window=v, **options), what + " window")
 
 
 WINDOWS: dict[str, list[dict[str, Any]]] = {
@@ -245,7 +249,7 @@ def test_signal_windows(name: str) -> None:
         for n in (0, 1, 2, 3, 8, 13, -1):
             for sym in (None, True, False):
                 for dtype in (None, "float32", "float64", "float16", "int64"):
-                    if n == 0 and options.get("a") in ([], 0.5):
+                    if n in (0, 1) and options.get("a") in ([], 0.5):
                         continue  # torch does not look at them
                     given = dict(options) | ({} if sym is None else {"sym": sym})
                     both(f"signal.windows.{name}", (n,), given, dtype, 1e-6 if dtype else 1e-5)
