@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SO = $(if $(filter Darwin,$(shell uname)),dylib,so)
 CARGO = cargo
-RUST = $(shell find rust-core/src rust-core/linalg rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
+RUST = $(shell find rust-core/src rust-core/fft rust-core/linalg rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
 NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py pyproject.toml
 
 .DEFAULT_GOAL := help

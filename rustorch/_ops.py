@@ -603,6 +603,86 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
     return t
 
 
+_py_signal_windows_cosine = lib.py_signal_windows_cosine
+
+
+def signal_windows_cosine(M: int, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`)."""
+    if device is not None and away(device):
+        with at(device):
+            return signal_windows_cosine(M=M, sym=sym, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_signal_windows_cosine(M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("signal_windows_cosine", e, "Int Bool OptDType", M=M, sym=sym, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
+_py_signal_windows_exponential = lib.py_signal_windows_exponential
+
+
+def signal_windows_exponential(M: int, center: float | None = None, tau: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is
+    to be symmetric (`sym`); only then another one may be given.
+    """
+    if device is not None and away(device):
+        with at(device):
+            return signal_windows_exponential(M=M, center=center, tau=tau, sym=sym, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_signal_windows_exponential(M if M.__class__ is int else int_(M), NULL if center is None else (center,), tau, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("signal_windows_exponential", e, "Int OptFloat Float Bool OptDType", M=M, center=center, tau=tau, sym=sym, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
+_py_signal_windows_gaussian = lib.py_signal_windows_gaussian
+
+
+def signal_windows_gaussian(M: int, std: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`)."""
+    if device is not None and away(device):
+        with at(device):
+            return signal_windows_gaussian(M=M, std=std, sym=sym, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_signal_windows_gaussian(M if M.__class__ is int else int_(M), std, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("signal_windows_gaussian", e, "Int Float Bool OptDType", M=M, std=std, sym=sym, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
+_py_signal_windows_general_cosine = lib.py_signal_windows_general_cosine
+
+
+def signal_windows_general_cosine(M: int, a: Tensor, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the
+    place of `M - 1` unless it is to be symmetric (`sym`).
+    """
+    if device is not None and away(device):
+        with at(device):
+            return signal_windows_general_cosine(M=M, a=a, sym=sym, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_signal_windows_general_cosine(a._h, M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("signal_windows_general_cosine", e, "Int Tensor Bool OptDType", M=M, a=a, sym=sym, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_add = lib.py_add
 _py_add_scalar = lib.py_add_scalar
 
@@ -12706,6 +12786,467 @@ def sgn_(input: Tensor) -> Tensor:
     if status:
         raise error()
     return input
+
+
+_py_fft_c2c = lib.py_fft_c2c
+
+
+def fft_c2c(input: Tensor, dim: int | Sequence[int], normalization: int, forward: bool) -> Tensor:
+    """The transform of complex numbers along each of `dim`: sums of `input[j] exp(-2 pi i j k / n)`, or with a plus if not
+    `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that
+    are added up.
+    """
+    try:
+        dim = ints(dim)
+        t = _py_fft_c2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), forward if forward.__class__ is bool else bool_(forward))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_c2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, forward=forward) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_r2c = lib.py_fft_r2c
+
+
+def fft_r2c(input: Tensor, dim: int | Sequence[int], normalization: int, onesided: bool) -> Tensor:
+    """The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first
+    `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
+    """
+    try:
+        dim = ints(dim)
+        t = _py_fft_r2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), onesided if onesided.__class__ is bool else bool_(onesided))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_r2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, onesided=onesided) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_c2r = lib.py_fft_c2r
+
+
+def fft_c2r(input: Tensor, dim: int | Sequence[int], normalization: int, last_dim_size: int) -> Tensor:
+    """The real numbers of which `input` is the first half of the transform, times their number: `last_dim_size` along the
+    last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for
+    two, do not count.
+    """
+    try:
+        dim = ints(dim)
+        t = _py_fft_c2r(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), last_dim_size if last_dim_size.__class__ is int else int_(last_dim_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_c2r", e, "Tensor Ints Int Int", input=input, dim=dim, normalization=normalization, last_dim_size=last_dim_size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_fft = lib.py_fft_fft
+
+
+def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The discrete Fourier transform along `dim`: `y[k] = sum of input[j] exp(-2 pi i j k / n)`. The input is first cut off
+    or filled up with zeros to `n` elements. `norm` "forward" divides by `n`, "ortho" by its root; "backward", as nothing,
+    leaves that to the inverse.
+    """
+    try:
+        t = _py_fft_fft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_fft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ifft = lib.py_fft_ifft
+
+
+def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_fft`: `y[k] = sum of input[j] exp(2 pi i j k / n) / n`."""
+    try:
+        t = _py_fft_ifft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ifft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_rfft = lib.py_fft_rfft
+
+
+def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """As `fft_fft` for a real input; gives the first `n / 2 + 1` numbers, of which the others are conjugates."""
+    try:
+        t = _py_fft_rfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_rfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_irfft = lib.py_fft_irfft
+
+
+def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_rfft`; `n`, the size of the result, is `2 (m - 1)` by default."""
+    try:
+        t = _py_fft_irfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_irfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_hfft = lib.py_fft_hfft
+
+
+def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The transform, real, of a signal of which `input` is the first half: the second is the conjugate of the first."""
+    try:
+        t = _py_fft_hfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_hfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ihfft = lib.py_fft_ihfft
+
+
+def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_hfft`: the first half of the inverse transform of real numbers."""
+    try:
+        t = _py_fft_ihfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ihfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_fft2 = lib.py_fft_fft2
+
+
+def fft_fft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_fftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_fft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_fft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ifft2 = lib.py_fft_ifft2
+
+
+def fft_ifft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_ifftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_ifft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ifft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_rfft2 = lib.py_fft_rfft2
+
+
+def fft_rfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_rfftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_rfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_rfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_irfft2 = lib.py_fft_irfft2
+
+
+def fft_irfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_irfftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_irfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_irfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_hfft2 = lib.py_fft_hfft2
+
+
+def fft_hfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_hfftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_hfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_hfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ihfft2 = lib.py_fft_ihfft2
+
+
+def fft_ihfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] = (-2, -1,), norm: str | None = None) -> Tensor:
+    """`fft_ihfftn` of two dimensions."""
+    try:
+        if s is not None:
+            s = ints(s)
+        dim = ints(dim)
+        t = _py_fft_ihfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ihfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_fftn = lib.py_fft_fftn
+
+
+def fft_fftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """`fft_fft` along several dimensions: those of `dim`, by default the last ones, as many as `s` has sizes (-1 is that of
+    the input), or all.
+    """
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_fftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_fftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ifftn = lib.py_fft_ifftn
+
+
+def fft_ifftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_fftn`."""
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_ifftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ifftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_rfftn = lib.py_fft_rfftn
+
+
+def fft_rfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """`fft_rfft` along the last dimension, and `fft_fft` along the others."""
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_rfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_rfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_irfftn = lib.py_fft_irfftn
+
+
+def fft_irfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_rfftn`; the last dimension has `2 (m - 1)` elements by default."""
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_irfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_irfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_hfftn = lib.py_fft_hfftn
+
+
+def fft_hfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """`fft_fft` along all dimensions but the last, and `fft_hfft` along that."""
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_hfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_hfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ihfftn = lib.py_fft_ihfftn
+
+
+def fft_ihfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Sequence[int] | None = None, norm: str | None = None) -> Tensor:
+    """The inverse of `fft_hfftn`."""
+    try:
+        if s is not None:
+            s = ints(s)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_ihfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ihfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_fftfreq = lib.py_fft_fftfreq
+
+
+def fft_fftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """The frequencies of the results of `fft_fft` for `n` samples, `d` apart: `[0, 1, .., -2, -1] / (n d)`."""
+    if device is not None and away(device):
+        with at(device):
+            return fft_fftfreq(n=n, d=d, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_fft_fftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_fftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
+_py_fft_rfftfreq = lib.py_fft_rfftfreq
+
+
+def fft_rfftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """The frequencies of the results of `fft_rfft` for `n` samples, `d` apart: `[0, 1, .., n / 2] / (n d)`."""
+    if device is not None and away(device):
+        with at(device):
+            return fft_rfftfreq(n=n, d=d, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_fft_rfftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_rfftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
+_py_fft_fftshift = lib.py_fft_fftshift
+
+
+def fft_fftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """The order of the frequencies along `dim` (all by default) with zero in the middle."""
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_fftshift(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_fftshift", e, "Tensor OptInts", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fft_ifftshift = lib.py_fft_ifftshift
+
+
+def fft_ifftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """The inverse of `fft_fftshift`."""
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_fft_ifftshift(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fft_ifftshift", e, "Tensor OptInts", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_stft = lib.py_stft
+
+
+def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None, center: bool = True, pad_mode: str | None = "reflect", normalized: bool = False, onesided: bool = True, return_complex: bool = True, align_to_window: bool = False) -> Tensor:
+    """The transforms of the windows of a signal, `hop_length` apart (a quarter of `n_fft` by default): of `input`, `[T]` or
+    `[B, T]`, `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`. A window of `win_length`
+    elements (by default `n_fft`, and ones) stands in the middle of those of the transform. With `center` the signal is first
+    padded by half of `n_fft` at both ends (`pad_mode` as of `pad`); without it, `align_to_window` has the first window, not
+    the transform around it, begin where the signal does. `normalized` divides by the root of `n_fft`; `onesided` gives
+    `n_fft / 2 + 1` of the frequencies, of which the others are conjugates. If not `return_complex`, real and imaginary
+    parts are a dimension of size 2.
+    """
+    try:
+        t = _py_stft(input._h, NULL if window is None else window._h, n_fft if n_fft.__class__ is int else int_(n_fft), NULL if hop_length is None else (hop_length if hop_length.__class__ is int else int_(hop_length),), NULL if win_length is None else (win_length if win_length.__class__ is int else int_(win_length),), center if center.__class__ is bool else bool_(center), word(pad_mode), normalized if normalized.__class__ is bool else bool_(normalized), onesided if onesided.__class__ is bool else bool_(onesided), return_complex if return_complex.__class__ is bool else bool_(return_complex), align_to_window if align_to_window.__class__ is bool else bool_(align_to_window))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("stft", e, "Tensor Int OptInt OptInt OptTensor Bool Str Bool Bool Bool Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, pad_mode=pad_mode, normalized=normalized, onesided=onesided, return_complex=return_complex, align_to_window=align_to_window) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_istft = lib.py_istft
+
+
+def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool = True, length: int | None = None, return_complex: bool = False) -> Tensor:
+    """The signal whose windows have the transforms `input` (`[.., n_fft / 2 + 1, windows]`, or `n_fft` frequencies if not
+    `onesided`), with the least squared difference: `sum of window ifft(input)` divided by the sum of squares of the windows, which
+    must nowhere be 0 (Griffin and Lim 1984). With `center` the signal begins in the middle of the first window and ends in
+    that of the last; with `length` it has so many elements. Real, but with `return_complex`.
+    """
+    try:
+        t = _py_istft(input._h, NULL if window is None else window._h, n_fft if n_fft.__class__ is int else int_(n_fft), NULL if hop_length is None else (hop_length if hop_length.__class__ is int else int_(hop_length),), NULL if win_length is None else (win_length if win_length.__class__ is int else int_(win_length),), center if center.__class__ is bool else bool_(center), normalized if normalized.__class__ is bool else bool_(normalized), onesided if onesided.__class__ is bool else bool_(onesided), NULL if length is None else (length if length.__class__ is int else int_(length),), return_complex if return_complex.__class__ is bool else bool_(return_complex))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("istft", e, "Tensor Int OptInt OptInt OptTensor Bool Bool Bool OptInt Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, normalized=normalized, onesided=onesided, length=length, return_complex=return_complex) from None
+    if t is None:
+        raise error()
+    return t
 
 
 class TensorOps:

@@ -74,6 +74,8 @@ CALLS: dict[str, Any] = {
     "full_like": lambda d: rt.full_like(X, 1, dtype=d),
     "hamming_window": lambda d: rt.hamming_window(3, dtype=d),
     "hann_window": lambda d: rt.hann_window(3, dtype=d),
+    "fft.fftfreq": lambda d: rt.fft.fftfreq(3, dtype=d),
+    "fft.rfftfreq": lambda d: rt.fft.rfftfreq(3, dtype=d),
     "kaiser_window": lambda d: rt.kaiser_window(3, dtype=d),
     "linspace": lambda d: rt.linspace(0, 3, 4, dtype=d),
     "log_softmax": lambda d: rt.log_softmax(X, 0, dtype=d),
@@ -147,7 +149,7 @@ OTHERS = {
 }
 FLOATS_ONLY = {
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window", "log_softmax", "mean",
-    "nanmean",
+    "fft.fftfreq", "fft.rfftfreq", "nanmean",
     "norm", "normal", "rand", "rand_like", "randn", "randn_like", "softmax", "Tensor.log_softmax", "Tensor.mean",
     "Tensor.nanmean", "Tensor.norm", "Tensor.softmax", "F.log_softmax", "F.softmax", "F.softmin", "linalg.matrix_norm",
     "linalg.norm", "linalg.vector_norm", "Linear", "BatchNorm1d", "Module.to", "Module.to(dtype=)",

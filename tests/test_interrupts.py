@@ -78,6 +78,8 @@ LONG = {
     "sort": "line.sort()",
     "sum": "(line.view(-1, 1000)[None] * 1).repeat(8, 1, 1).sum(1)",
     "batched svd": "rt.linalg.svd(line.view(-1, 10, 10))",
+    "fft": "rt.fft.fft(line)",
+    "fft of a prime length": "rt.fft.fft(line[:3_999_971])",
     "softmax": "line.view(100, -1).softmax(1)",
     "cdist": "rt.cdist(line[:300000].view(-1, 20), line[:300000].view(-1, 20))",
     "backward": "z.backward(retain_graph=True)",
@@ -108,7 +110,7 @@ LONG = {
 
 
 QUICK = ["matmul", "conv2d", "elementwise", "sort", "batched svd", "backward", "optimizer", "median", "cumsum"]
-QUICK += ["unique", "random numbers", "saving"]
+QUICK += ["unique", "random numbers", "saving", "fft", "fft of a prime length"]
 
 
 @pytest.mark.parametrize("what", LONG if SOAK else QUICK)

@@ -126,6 +126,30 @@ REFERENCE.update(
     kaiser_window=window(lambda x, beta=12.0: np.i0(beta * math.sqrt(max(0, 1 - (2 * x - 1) ** 2))) / np.i0(beta)),
 )
 
+
+def around(f: Any) -> Any:
+    def values(n: int, *options: float, sym: bool, center: float | None = None, dtype: Any) -> Any:
+        center = (n - sym) / 2 if center is None else center
+        return np.array([f(k - center, *options) for k in range(n)]).astype(dtype)
+
+    return values
+
+
+REFERENCE.update(
+    signal_windows_cosine=lambda n, sym=True, dtype=np.float32: np.array(
+        [math.sin(math.pi * (k + 0.5) / (n + (not sym))) for k in range(n)]
+    ).astype(dtype),
+    signal_windows_exponential=lambda n, center=None, tau=1.0, sym=True, dtype=np.float32: around(
+        lambda x: math.exp(-abs(x) / tau)
+    )(n, sym=sym, center=center, dtype=dtype),
+    signal_windows_gaussian=lambda n, std=1.0, sym=True, dtype=np.float32: around(
+        lambda x: math.exp(-((x / std) ** 2) / 2)
+    )(n, sym=sym, dtype=dtype),
+    signal_windows_general_cosine=lambda n, a, sym=True, dtype=np.float32: window(
+        lambda x: sum((-1) ** k * v * math.cos(TAU * k * x) for k, v in enumerate(a))
+    )(n, not sym, dtype=dtype),
+)
+
 # ---- elementwise ----
 
 SAME_NAME = """
@@ -1757,6 +1781,116 @@ REFERENCE.update(
 )
 
 # ---- calls ----
+
+
+# ---- Fourier transforms ----
+
+#: The word for what the three kernels do, for sums that NumPy leaves as they are and for those that it divides.
+WORDS = [("backward", "forward"), ("ortho", "ortho"), ("forward", "backward")]
+SWAPPED = {"": "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+
+
+def transforms(f: Any, conjugates: str = "") -> Any:
+    """A function of NumPy under PyTorch's arguments; of one that it lacks, what is conjugated to make it of another."""
+
+    def along(x: Any, n: Any = None, dim: Any = None, norm: str = "") -> Any:
+        x = np.asarray(x)
+        if isinstance(n, (tuple, list)) and dim is None:
+            dim = tuple(range(-len(n), 0))
+        norm = SWAPPED[norm] if conjugates else norm or "backward"
+        x = np.conj(x) if conjugates == "before" else x
+        y = f(x, n, dim, norm=norm)
+        return np.conj(y) if conjugates == "after" else y
+
+    return along
+
+
+for _n in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
+    _one = transforms(getattr(np.fft, _n))
+    REFERENCE[f"fft_{_n}"] = lambda x, n=None, dim=-1, norm="", f=_one: f(x, n, dim, norm)
+for _n in ("fft", "ifft", "rfft", "irfft"):
+    REFERENCE[f"fft_{_n}n"] = transforms(getattr(np.fft, f"{_n}n"))
+REFERENCE["fft_hfftn"] = transforms(np.fft.irfftn, "before")
+REFERENCE["fft_ihfftn"] = transforms(np.fft.rfftn, "after")
+for _n in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
+    _all = REFERENCE[f"fft_{_n}n"]
+    REFERENCE[f"fft_{_n}2"] = lambda x, s=None, dim=(-2, -1), norm="", f=_all: f(x, s, dim, norm)
+
+
+@reference
+def fft_c2c(x: Any, dim: Any, normalization: int, forward: bool) -> Any:
+    x = np.asarray(x)
+    if not dim:
+        return x
+    return (np.fft.fftn if forward else np.fft.ifftn)(x, axes=dim, norm=WORDS[normalization][not forward])
+
+
+@reference
+def fft_r2c(x: Any, dim: Any, normalization: int, onesided: bool) -> Any:
+    return (np.fft.rfftn if onesided else np.fft.fftn)(np.asarray(x), axes=dim, norm=WORDS[normalization][0])
+
+
+@reference
+def fft_c2r(x: Any, dim: Any, normalization: int, n: int) -> Any:
+    sizes = [*(x.shape[d] for d in dim[:-1]), n]
+    return np.fft.irfftn(np.asarray(x), sizes, dim, norm=WORDS[normalization][1])
+
+
+REFERENCE.update(
+    fft_fftfreq=lambda n, d=1.0, dtype=np.float32: np.fft.fftfreq(n, d).astype(dtype),
+    fft_rfftfreq=lambda n, d=1.0, dtype=np.float32: np.fft.rfftfreq(n, d).astype(dtype),
+    fft_fftshift=lambda x, dim=None: np.fft.fftshift(x, dim),
+    fft_ifftshift=lambda x, dim=None: np.fft.ifftshift(x, dim),
+)
+
+
+def whole_window(n: int, win_length: Any, w: Any) -> Any:
+    m = n if win_length is None else win_length
+    left = (n - m) // 2
+    return np.pad(np.ones(m) if w is None else np.asarray(w), (left, n - m - left))
+
+
+@reference
+def stft(
+    x: Any, n_fft: int, hop_length: Any = None, win_length: Any = None, w: Any = None, center: bool = True,
+    pad_mode: str = "reflect", normalized: bool = False, onesided: bool = True, return_complex: bool = True,
+    align_to_window: bool = False, window: Any = None,
+) -> Any:  # fmt: skip
+    hop, w = hop_length or n_fft // 4, whole_window(n_fft, win_length, w if window is None else window)
+    pads = [(0, 0)] * (np.ndim(x) - 1)
+    if center:
+        x = np.pad(x, [*pads, (n_fft // 2, n_fft // 2)], pad_mode)
+    elif align_to_window:
+        left = (n_fft - win_length) // 2
+        x = np.pad(x, [*pads, (left, n_fft - win_length - left)])
+    x = np.asarray(x)
+    parts = [x[..., k : k + n_fft] * w for k in range(0, x.shape[-1] - n_fft + 1, hop)]
+    y = np.stack([(np.fft.rfft if onesided else np.fft.fft)(p, norm=WORDS[normalized][0]) for p in parts], -1)
+    return y if return_complex else np.stack([y.real, y.imag], -1)
+
+
+@reference
+def istft(
+    y: Any, n_fft: int, hop_length: Any = None, win_length: Any = None, w: Any = None, center: bool = True,
+    normalized: bool = False, onesided: bool = True, length: Any = None, return_complex: bool = False,
+    window: Any = None,
+) -> Any:  # fmt: skip
+    hop, w = hop_length or n_fft // 4, whole_window(n_fft, win_length, w if window is None else window)
+    y = np.asarray(y)
+    total = n_fft + hop * (y.shape[-1] - 1)
+    x, weights = np.zeros((*y.shape[:-2], total), complex), np.zeros(total)
+    for k in range(y.shape[-1]):
+        if onesided or not return_complex:
+            part = np.fft.irfft(y[..., : n_fft // 2 + 1, k], n_fft, norm="ortho" if normalized else None)
+        else:
+            part = np.fft.ifft(y[..., k], norm="ortho" if normalized else None)
+        x[..., k * hop : k * hop + n_fft] += part * w
+        weights[k * hop : k * hop + n_fft] += w**2
+    start = n_fft // 2 if center else 0
+    end = start + length if length is not None else total - start
+    x = x[..., start:end] / weights[start:end]
+    x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, max(0, end - total))])
+    return x if return_complex else x.real
 
 
 def read_calls() -> dict[str, list[str]]:

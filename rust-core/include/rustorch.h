@@ -749,6 +749,36 @@ rt_status rt_kaiser_window(int64_t window_length,
                            int32_t dtype,
                            struct rt_tensor **out);
 
+// The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`).
+rt_status rt_signal_windows_cosine(int64_t M,
+                                   bool sym,
+                                   int32_t dtype,
+                                   struct rt_tensor **out);
+
+// The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is
+// to be symmetric (`sym`); only then another one may be given.
+rt_status rt_signal_windows_exponential(int64_t M,
+                                        const double *center,
+                                        double tau,
+                                        bool sym,
+                                        int32_t dtype,
+                                        struct rt_tensor **out);
+
+// The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`).
+rt_status rt_signal_windows_gaussian(int64_t M,
+                                     double std,
+                                     bool sym,
+                                     int32_t dtype,
+                                     struct rt_tensor **out);
+
+// A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the
+// place of `M - 1` unless it is to be symmetric (`sym`).
+rt_status rt_signal_windows_general_cosine(const struct rt_tensor *a,
+                                           int64_t M,
+                                           bool sym,
+                                           int32_t dtype,
+                                           struct rt_tensor **out);
+
 // `input + alpha * other`, elementwise with broadcasting.
 rt_status rt_add(const struct rt_tensor *input,
                  const struct rt_tensor *other,
@@ -5337,6 +5367,248 @@ rt_status rt_sgn(const struct rt_tensor *input, struct rt_tensor **out);
 
 // `sgn`, in place.
 rt_status rt_sgn_(struct rt_tensor *input);
+
+// The transform of complex numbers along each of `dim`: sums of `input[j] exp(-2 pi i j k / n)`, or with a plus if not
+// `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that
+// are added up.
+rt_status rt_fft_c2c(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     size_t dim_len,
+                     int64_t normalization,
+                     bool forward,
+                     struct rt_tensor **out);
+
+// The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first
+// `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
+rt_status rt_fft_r2c(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     size_t dim_len,
+                     int64_t normalization,
+                     bool onesided,
+                     struct rt_tensor **out);
+
+// The real numbers of which `input` is the first half of the transform, times their number: `last_dim_size` along the
+// last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for
+// two, do not count.
+rt_status rt_fft_c2r(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     size_t dim_len,
+                     int64_t normalization,
+                     int64_t last_dim_size,
+                     struct rt_tensor **out);
+
+// The discrete Fourier transform along `dim`: `y[k] = sum of input[j] exp(-2 pi i j k / n)`. The input is first cut off
+// or filled up with zeros to `n` elements. `norm` "forward" divides by `n`, "ortho" by its root; "backward", as nothing,
+// leaves that to the inverse.
+rt_status rt_fft_fft(const struct rt_tensor *input,
+                     const int64_t *n,
+                     int64_t dim,
+                     const char *norm,
+                     struct rt_tensor **out);
+
+// The inverse of `fft_fft`: `y[k] = sum of input[j] exp(2 pi i j k / n) / n`.
+rt_status rt_fft_ifft(const struct rt_tensor *input,
+                      const int64_t *n,
+                      int64_t dim,
+                      const char *norm,
+                      struct rt_tensor **out);
+
+// As `fft_fft` for a real input; gives the first `n / 2 + 1` numbers, of which the others are conjugates.
+rt_status rt_fft_rfft(const struct rt_tensor *input,
+                      const int64_t *n,
+                      int64_t dim,
+                      const char *norm,
+                      struct rt_tensor **out);
+
+// The inverse of `fft_rfft`; `n`, the size of the result, is `2 (m - 1)` by default.
+rt_status rt_fft_irfft(const struct rt_tensor *input,
+                       const int64_t *n,
+                       int64_t dim,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// The transform, real, of a signal of which `input` is the first half: the second is the conjugate of the first.
+rt_status rt_fft_hfft(const struct rt_tensor *input,
+                      const int64_t *n,
+                      int64_t dim,
+                      const char *norm,
+                      struct rt_tensor **out);
+
+// The inverse of `fft_hfft`: the first half of the inverse transform of real numbers.
+rt_status rt_fft_ihfft(const struct rt_tensor *input,
+                       const int64_t *n,
+                       int64_t dim,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// `fft_fftn` of two dimensions.
+rt_status rt_fft_fft2(const struct rt_tensor *input,
+                      const int64_t *s,
+                      size_t s_len,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      const char *norm,
+                      struct rt_tensor **out);
+
+// `fft_ifftn` of two dimensions.
+rt_status rt_fft_ifft2(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// `fft_rfftn` of two dimensions.
+rt_status rt_fft_rfft2(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// `fft_irfftn` of two dimensions.
+rt_status rt_fft_irfft2(const struct rt_tensor *input,
+                        const int64_t *s,
+                        size_t s_len,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        const char *norm,
+                        struct rt_tensor **out);
+
+// `fft_hfftn` of two dimensions.
+rt_status rt_fft_hfft2(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// `fft_ihfftn` of two dimensions.
+rt_status rt_fft_ihfft2(const struct rt_tensor *input,
+                        const int64_t *s,
+                        size_t s_len,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        const char *norm,
+                        struct rt_tensor **out);
+
+// `fft_fft` along several dimensions: those of `dim`, by default the last ones, as many as `s` has sizes (-1 is that of
+// the input), or all.
+rt_status rt_fft_fftn(const struct rt_tensor *input,
+                      const int64_t *s,
+                      size_t s_len,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      const char *norm,
+                      struct rt_tensor **out);
+
+// The inverse of `fft_fftn`.
+rt_status rt_fft_ifftn(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// `fft_rfft` along the last dimension, and `fft_fft` along the others.
+rt_status rt_fft_rfftn(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// The inverse of `fft_rfftn`; the last dimension has `2 (m - 1)` elements by default.
+rt_status rt_fft_irfftn(const struct rt_tensor *input,
+                        const int64_t *s,
+                        size_t s_len,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        const char *norm,
+                        struct rt_tensor **out);
+
+// `fft_fft` along all dimensions but the last, and `fft_hfft` along that.
+rt_status rt_fft_hfftn(const struct rt_tensor *input,
+                       const int64_t *s,
+                       size_t s_len,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       const char *norm,
+                       struct rt_tensor **out);
+
+// The inverse of `fft_hfftn`.
+rt_status rt_fft_ihfftn(const struct rt_tensor *input,
+                        const int64_t *s,
+                        size_t s_len,
+                        const int64_t *dim,
+                        size_t dim_len,
+                        const char *norm,
+                        struct rt_tensor **out);
+
+// The frequencies of the results of `fft_fft` for `n` samples, `d` apart: `[0, 1, .., -2, -1] / (n d)`.
+rt_status rt_fft_fftfreq(int64_t n,
+                         double d,
+                         int32_t dtype,
+                         struct rt_tensor **out);
+
+// The frequencies of the results of `fft_rfft` for `n` samples, `d` apart: `[0, 1, .., n / 2] / (n d)`.
+rt_status rt_fft_rfftfreq(int64_t n,
+                          double d,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// The order of the frequencies along `dim` (all by default) with zero in the middle.
+rt_status rt_fft_fftshift(const struct rt_tensor *input,
+                          const int64_t *dim,
+                          size_t dim_len,
+                          struct rt_tensor **out);
+
+// The inverse of `fft_fftshift`.
+rt_status rt_fft_ifftshift(const struct rt_tensor *input,
+                           const int64_t *dim,
+                           size_t dim_len,
+                           struct rt_tensor **out);
+
+// The transforms of the windows of a signal, `hop_length` apart (a quarter of `n_fft` by default): of `input`, `[T]` or
+// `[B, T]`, `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`. A window of `win_length`
+// elements (by default `n_fft`, and ones) stands in the middle of those of the transform. With `center` the signal is first
+// padded by half of `n_fft` at both ends (`pad_mode` as of `pad`); without it, `align_to_window` has the first window, not
+// the transform around it, begin where the signal does. `normalized` divides by the root of `n_fft`; `onesided` gives
+// `n_fft / 2 + 1` of the frequencies, of which the others are conjugates. If not `return_complex`, real and imaginary
+// parts are a dimension of size 2.
+rt_status rt_stft(const struct rt_tensor *input,
+                  const struct rt_tensor *window,
+                  int64_t n_fft,
+                  const int64_t *hop_length,
+                  const int64_t *win_length,
+                  bool center,
+                  const char *pad_mode,
+                  bool normalized,
+                  bool onesided,
+                  bool return_complex,
+                  bool align_to_window,
+                  struct rt_tensor **out);
+
+// The signal whose windows have the transforms `input` (`[.., n_fft / 2 + 1, windows]`, or `n_fft` frequencies if not
+// `onesided`), with the least squared difference: `sum of window ifft(input)` divided by the sum of squares of the windows, which
+// must nowhere be 0 (Griffin and Lim 1984). With `center` the signal begins in the middle of the first window and ends in
+// that of the last; with `length` it has so many elements. Real, but with `return_complex`.
+rt_status rt_istft(const struct rt_tensor *input,
+                   const struct rt_tensor *window,
+                   int64_t n_fft,
+                   const int64_t *hop_length,
+                   const int64_t *win_length,
+                   bool center,
+                   bool normalized,
+                   bool onesided,
+                   const int64_t *length,
+                   bool return_complex,
+                   struct rt_tensor **out);
 
 // True if gradients flow to or through the tensor; false for NULL.
 bool rt_tensor_requires_grad(const struct rt_tensor *tensor);

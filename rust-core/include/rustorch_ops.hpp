@@ -175,6 +175,34 @@ inline Tensor kaiser_window(int64_t window_length, bool periodic = true, double 
   return Tensor(out_[0]);
 }
 
+/// The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`).
+inline Tensor signal_windows_cosine(int64_t M, bool sym = true, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_signal_windows_cosine(M, sym, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`); only then another one may be given.
+inline Tensor signal_windows_exponential(int64_t M, std::optional<double> center = std::nullopt, double tau = 1.0, bool sym = true, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_signal_windows_exponential(M, center ? &*center : nullptr, tau, sym, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`).
+inline Tensor signal_windows_gaussian(int64_t M, double std = 1.0, bool sym = true, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_signal_windows_gaussian(M, std, sym, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the place of `M - 1` unless it is to be symmetric (`sym`).
+inline Tensor signal_windows_general_cosine(int64_t M, const Tensor &a, bool sym = true, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_signal_windows_general_cosine(a.get(), M, sym, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// `input + alpha * other`, elementwise with broadcasting.
 inline Tensor add(const Tensor &input, const Tensor &other, Scalar alpha = 1) {
   rt_tensor *out_[1] = {};
@@ -5228,5 +5256,194 @@ inline Tensor sgn(const Tensor &input) {
 inline Tensor &sgn_(Tensor &input) {
   check(rt_sgn_(input.get()));
   return input;
+}
+
+/// The transform of complex numbers along each of `dim`: sums of `input[j] exp(-2 pi i j k / n)`, or with a plus if not `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that are added up.
+inline Tensor fft_c2c(const Tensor &input, Ints dim, int64_t normalization, bool forward) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_c2c(input.get(), dim.data(), dim.size(), normalization, forward, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
+inline Tensor fft_r2c(const Tensor &input, Ints dim, int64_t normalization, bool onesided) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_r2c(input.get(), dim.data(), dim.size(), normalization, onesided, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The real numbers of which `input` is the first half of the transform, times their number: `last_dim_size` along the last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for two, do not count.
+inline Tensor fft_c2r(const Tensor &input, Ints dim, int64_t normalization, int64_t last_dim_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_c2r(input.get(), dim.data(), dim.size(), normalization, last_dim_size, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The discrete Fourier transform along `dim`: `y[k] = sum of input[j] exp(-2 pi i j k / n)`. The input is first cut off or filled up with zeros to `n` elements. `norm` "forward" divides by `n`, "ortho" by its root; "backward", as nothing, leaves that to the inverse.
+inline Tensor fft_fft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_fft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_fft`: `y[k] = sum of input[j] exp(2 pi i j k / n) / n`.
+inline Tensor fft_ifft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ifft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// As `fft_fft` for a real input; gives the first `n / 2 + 1` numbers, of which the others are conjugates.
+inline Tensor fft_rfft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_rfft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_rfft`; `n`, the size of the result, is `2 (m - 1)` by default.
+inline Tensor fft_irfft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_irfft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The transform, real, of a signal of which `input` is the first half: the second is the conjugate of the first.
+inline Tensor fft_hfft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_hfft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_hfft`: the first half of the inverse transform of real numbers.
+inline Tensor fft_ihfft(const Tensor &input, std::optional<int64_t> n = std::nullopt, int64_t dim = -1, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ihfft(input.get(), n ? &*n : nullptr, dim, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_fftn` of two dimensions.
+inline Tensor fft_fft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_fft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_ifftn` of two dimensions.
+inline Tensor fft_ifft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ifft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_rfftn` of two dimensions.
+inline Tensor fft_rfft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_rfft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_irfftn` of two dimensions.
+inline Tensor fft_irfft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_irfft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_hfftn` of two dimensions.
+inline Tensor fft_hfft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_hfft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_ihfftn` of two dimensions.
+inline Tensor fft_ihfft2(const Tensor &input, std::optional<Ints> s = std::nullopt, Ints dim = Ints{-2, -1}, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ihfft2(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim.data(), dim.size(), norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_fft` along several dimensions: those of `dim`, by default the last ones, as many as `s` has sizes (-1 is that of the input), or all.
+inline Tensor fft_fftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_fftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_fftn`.
+inline Tensor fft_ifftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ifftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_rfft` along the last dimension, and `fft_fft` along the others.
+inline Tensor fft_rfftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_rfftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_rfftn`; the last dimension has `2 (m - 1)` elements by default.
+inline Tensor fft_irfftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_irfftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fft_fft` along all dimensions but the last, and `fft_hfft` along that.
+inline Tensor fft_hfftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_hfftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_hfftn`.
+inline Tensor fft_ihfftn(const Tensor &input, std::optional<Ints> s = std::nullopt, std::optional<Ints> dim = std::nullopt, const char *norm = "") {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ihfftn(input.get(), s ? detail::data(*s) : nullptr, s ? s->size() : 0, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, norm, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The frequencies of the results of `fft_fft` for `n` samples, `d` apart: `[0, 1, .., -2, -1] / (n d)`.
+inline Tensor fft_fftfreq(int64_t n, double d = 1.0, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_fftfreq(n, d, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The frequencies of the results of `fft_rfft` for `n` samples, `d` apart: `[0, 1, .., n / 2] / (n d)`.
+inline Tensor fft_rfftfreq(int64_t n, double d = 1.0, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_rfftfreq(n, d, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The order of the frequencies along `dim` (all by default) with zero in the middle.
+inline Tensor fft_fftshift(const Tensor &input, std::optional<Ints> dim = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_fftshift(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of `fft_fftshift`.
+inline Tensor fft_ifftshift(const Tensor &input, std::optional<Ints> dim = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_fft_ifftshift(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The transforms of the windows of a signal, `hop_length` apart (a quarter of `n_fft` by default): of `input`, `[T]` or `[B, T]`, `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`. A window of `win_length` elements (by default `n_fft`, and ones) stands in the middle of those of the transform. With `center` the signal is first padded by half of `n_fft` at both ends (`pad_mode` as of `pad`); without it, `align_to_window` has the first window, not the transform around it, begin where the signal does. `normalized` divides by the root of `n_fft`; `onesided` gives `n_fft / 2 + 1` of the frequencies, of which the others are conjugates. If not `return_complex`, real and imaginary parts are a dimension of size 2.
+inline Tensor stft(const Tensor &input, int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const Tensor *window = nullptr, bool center = true, const char *pad_mode = "reflect", bool normalized = false, bool onesided = true, bool return_complex = true, bool align_to_window = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_stft(input.get(), window ? window->get() : nullptr, n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, center, pad_mode, normalized, onesided, return_complex, align_to_window, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The signal whose windows have the transforms `input` (`[.., n_fft / 2 + 1, windows]`, or `n_fft` frequencies if not `onesided`), with the least squared difference: `sum of window ifft(input)` divided by the sum of squares of the windows, which must nowhere be 0 (Griffin and Lim 1984). With `center` the signal begins in the middle of the first window and ends in that of the last; with `length` it has so many elements. Real, but with `return_complex`.
+inline Tensor istft(const Tensor &input, int64_t n_fft, std::optional<int64_t> hop_length = std::nullopt, std::optional<int64_t> win_length = std::nullopt, const Tensor *window = nullptr, bool center = true, bool normalized = false, bool onesided = true, std::optional<int64_t> length = std::nullopt, bool return_complex = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_istft(input.get(), window ? window->get() : nullptr, n_fft, hop_length ? &*hop_length : nullptr, win_length ? &*win_length : nullptr, center, normalized, onesided, length ? &*length : nullptr, return_complex, out_ + 0));
+  return Tensor(out_[0]);
 }
 

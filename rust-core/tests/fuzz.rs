@@ -364,6 +364,7 @@ fn parsed(op: &OpDef, text: &str) -> Plan {
         let (dtype, values) = match word.as_bytes()[0] {
             b'f' => (DType::F32, Values::Real),
             b'g' => (DType::F64, Values::Real),
+            b'c' => (DType::C64, Values::Real),
             b'i' => (DType::I64, Values::Small),
             b'b' => (DType::Bool, Values::Small),
             b'p' => (DType::F32, Values::Probability),

@@ -166,6 +166,7 @@ from .shaping import (
     view_as,
     vsplit,
 )
+from .spectral import istft, stft
 
 
 @attach
@@ -289,6 +290,8 @@ class TensorWords:
     is_shared = is_shared
     get_device = get_device
     unflatten = unflatten
+    stft = stft
+    istft = istft
     T = property(_T)
     mT = property(_mT)
     H = property(_H)
@@ -357,6 +360,7 @@ __all__ = (
     "is_nonzero",
     "is_tensor",
     "isin",
+    "istft",
     "kthvalue",
     "linspace",
     "logspace",
@@ -391,6 +395,7 @@ __all__ = (
     "spmm",
     "std",
     "std_mean",
+    "stft",
     "svd",
     "tensor",
     "tensor_split",

@@ -142,10 +142,11 @@ def recipe_tensor(r, word):
     }.get(kind, lambda i: r.gauss(0, 1))
     c_type, dtype = {
         "g": ("double", lib.RT_FLOAT64),
+        "c": ("float", lib.RT_COMPLEX64),
         "i": ("int64_t", lib.RT_INT64),
         "b": ("bool", lib.RT_BOOL),
     }.get(kind, ("float", lib.RT_FLOAT32))
-    out, data = ffi.new("rt_tensor **"), ffi.new(f"{c_type}[]", [values(i) for i in range(n)])
+    out, data = ffi.new("rt_tensor **"), ffi.new(f"{c_type}[]", [values(i) for i in range(2 * n if kind == "c" else n)])
     assert lib.rt_tensor_from_data(data, shape, len(shape), dtype, out) == lib.RT_OK
     t = ffi.gc(out[0], lib.rt_tensor_free)
     if c_type in ("float", "double") and r.random() < 0.3:

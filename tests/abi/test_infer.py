@@ -32,6 +32,7 @@ OF_ELEMENTS = [
     "batch_sizes must be positive",
     "cannot be negative",
     "offsets must ascend",
+    "windows do not overlap",
 ]
 
 

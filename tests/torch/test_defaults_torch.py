@@ -20,7 +20,7 @@ import rustorch as rt  # noqa: E402
 FILE = Path(__file__).parent.parent / "signatures.txt"
 PLACES = [
     "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations",
-    "optim", "optim.lr_scheduler", "optim.swa_utils", "autograd", "autograd.functional",
+    "optim", "optim.lr_scheduler", "optim.swa_utils", "autograd", "autograd.functional", "signal.windows",
 ]  # fmt: skip
 
 

@@ -243,6 +243,8 @@ def run(op: Any, f: Any, dtype: Any, grad: bool) -> tuple[int, list[str]]:
                 own = [convert(s, []) for s in seeds]
                 got = rt.autograd.grad([a for a, _ in roots], leaves, own, allow_unused=True)
                 for k, (a, b) in enumerate(zip(got, expected)):
+                    if b is None and wanted[k]._is_view():
+                        continue  # a part of another sample, cut off without a graph: torch passes its gradient by
                     if a is None or b is None:
                         zero = a if b is None else b
                         assert zero is None or not bool((zero != 0).any()), (

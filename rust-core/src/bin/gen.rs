@@ -280,7 +280,8 @@ fn is_variadic(op: &OpDef) -> Option<usize> {
 }
 
 fn is_creation(module: &str, op: &OpDef) -> bool {
-    (module == "create" || module == "random") && op.args.iter().any(|a| is_dtype(a) && a.name == "dtype")
+    let creates = module == "create" || module == "random" || !op.args.iter().any(|a| holds(a, Holds::Tensor));
+    creates && op.args.iter().any(|a| is_dtype(a) && a.name == "dtype")
 }
 
 fn holds(a: &ArgDef, what: Holds) -> bool {

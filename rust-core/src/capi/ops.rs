@@ -377,6 +377,72 @@ pub unsafe extern "C-unwind" fn rt_kaiser_window(
     })
 }
 
+/// The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_signal_windows_cosine(
+    M: i64,
+    sym: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::signal_windows_cosine, &handles, &[]);
+        call_one(&table::create::defs::signal_windows_cosine, ins, &[Attr::Int(M), Attr::Bool(sym), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is
+/// to be symmetric (`sym`); only then another one may be given.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_signal_windows_exponential(
+    M: i64,
+    center: *const f64,
+    tau: f64,
+    sym: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::signal_windows_exponential, &handles, &[]);
+        call_one(&table::create::defs::signal_windows_exponential, ins, &[Attr::Int(M), a_opt(center, Attr::Float), Attr::Float(tau), Attr::Bool(sym), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_signal_windows_gaussian(
+    M: i64,
+    std: f64,
+    sym: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::signal_windows_gaussian, &handles, &[]);
+        call_one(&table::create::defs::signal_windows_gaussian, ins, &[Attr::Int(M), Attr::Float(std), Attr::Bool(sym), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the
+/// place of `M - 1` unless it is to be symmetric (`sym`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_signal_windows_general_cosine(
+    a: *const rt_tensor,
+    M: i64,
+    sym: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [a];
+        let ins = inputs(&table::create::defs::signal_windows_general_cosine, &handles, &[]);
+        call_one(&table::create::defs::signal_windows_general_cosine, ins, &[Attr::Int(M), Attr::Bool(sym), a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// `input + alpha * other`, elementwise with broadcasting.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_add(
@@ -11968,5 +12034,490 @@ pub unsafe extern "C-unwind" fn rt_sgn_(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::complex::defs::sgn, &handles, &[]);
         call_inplace(&table::complex::defs::sgn, ins, &[])
+    })
+}
+
+/// The transform of complex numbers along each of `dim`: sums of `input[j] exp(-2 pi i j k / n)`, or with a plus if not
+/// `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that
+/// are added up.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_c2c(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    normalization: i64,
+    forward: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_c2c, &handles, &[]);
+        call_one(&table::fft::defs::fft_c2c, ins, &[a_ints(dim, dim_len)?, Attr::Int(normalization), Attr::Bool(forward)], out)
+    })
+}
+
+/// The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first
+/// `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_r2c(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    normalization: i64,
+    onesided: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_r2c, &handles, &[]);
+        call_one(&table::fft::defs::fft_r2c, ins, &[a_ints(dim, dim_len)?, Attr::Int(normalization), Attr::Bool(onesided)], out)
+    })
+}
+
+/// The real numbers of which `input` is the first half of the transform, times their number: `last_dim_size` along the
+/// last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for
+/// two, do not count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_c2r(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    normalization: i64,
+    last_dim_size: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_c2r, &handles, &[]);
+        call_one(&table::fft::defs::fft_c2r, ins, &[a_ints(dim, dim_len)?, Attr::Int(normalization), Attr::Int(last_dim_size)], out)
+    })
+}
+
+/// The discrete Fourier transform along `dim`: `y[k] = sum of input[j] exp(-2 pi i j k / n)`. The input is first cut off
+/// or filled up with zeros to `n` elements. `norm` "forward" divides by `n`, "ortho" by its root; "backward", as nothing,
+/// leaves that to the inverse.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_fft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_fft, &handles, &[]);
+        call_one(&table::fft::defs::fft_fft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_fft`: `y[k] = sum of input[j] exp(2 pi i j k / n) / n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ifft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ifft, &handles, &[]);
+        call_one(&table::fft::defs::fft_ifft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// As `fft_fft` for a real input; gives the first `n / 2 + 1` numbers, of which the others are conjugates.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_rfft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_rfft, &handles, &[]);
+        call_one(&table::fft::defs::fft_rfft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_rfft`; `n`, the size of the result, is `2 (m - 1)` by default.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_irfft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_irfft, &handles, &[]);
+        call_one(&table::fft::defs::fft_irfft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// The transform, real, of a signal of which `input` is the first half: the second is the conjugate of the first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_hfft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_hfft, &handles, &[]);
+        call_one(&table::fft::defs::fft_hfft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_hfft`: the first half of the inverse transform of real numbers.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ihfft(
+    input: *const rt_tensor,
+    n: *const i64,
+    dim: i64,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ihfft, &handles, &[]);
+        call_one(&table::fft::defs::fft_ihfft, ins, &[a_opt(n, Attr::Int), Attr::Int(dim), a_str(norm)?], out)
+    })
+}
+
+/// `fft_fftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_fft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_fft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_fft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_ifftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ifft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ifft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_ifft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_rfftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_rfft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_rfft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_rfft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_irfftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_irfft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_irfft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_irfft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_hfftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_hfft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_hfft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_hfft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_ihfftn` of two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ihfft2(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ihfft2, &handles, &[]);
+        call_one(&table::fft::defs::fft_ihfft2, ins, &[a_opt_ints(s, s_len)?, a_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_fft` along several dimensions: those of `dim`, by default the last ones, as many as `s` has sizes (-1 is that of
+/// the input), or all.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_fftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_fftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_fftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_fftn`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ifftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ifftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_ifftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_rfft` along the last dimension, and `fft_fft` along the others.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_rfftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_rfftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_rfftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_rfftn`; the last dimension has `2 (m - 1)` elements by default.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_irfftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_irfftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_irfftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// `fft_fft` along all dimensions but the last, and `fft_hfft` along that.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_hfftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_hfftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_hfftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// The inverse of `fft_hfftn`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ihfftn(
+    input: *const rt_tensor,
+    s: *const i64,
+    s_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    norm: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ihfftn, &handles, &[]);
+        call_one(&table::fft::defs::fft_ihfftn, ins, &[a_opt_ints(s, s_len)?, a_opt_ints(dim, dim_len)?, a_str(norm)?], out)
+    })
+}
+
+/// The frequencies of the results of `fft_fft` for `n` samples, `d` apart: `[0, 1, .., -2, -1] / (n d)`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_fftfreq(
+    n: i64,
+    d: f64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::fft::defs::fft_fftfreq, &handles, &[]);
+        call_one(&table::fft::defs::fft_fftfreq, ins, &[Attr::Int(n), Attr::Float(d), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The frequencies of the results of `fft_rfft` for `n` samples, `d` apart: `[0, 1, .., n / 2] / (n d)`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_rfftfreq(
+    n: i64,
+    d: f64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::fft::defs::fft_rfftfreq, &handles, &[]);
+        call_one(&table::fft::defs::fft_rfftfreq, ins, &[Attr::Int(n), Attr::Float(d), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The order of the frequencies along `dim` (all by default) with zero in the middle.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_fftshift(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_fftshift, &handles, &[]);
+        call_one(&table::fft::defs::fft_fftshift, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// The inverse of `fft_fftshift`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fft_ifftshift(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::fft::defs::fft_ifftshift, &handles, &[]);
+        call_one(&table::fft::defs::fft_ifftshift, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// The transforms of the windows of a signal, `hop_length` apart (a quarter of `n_fft` by default): of `input`, `[T]` or
+/// `[B, T]`, `y[b, k, m] = sum of window[j] input[b, m hop_length + j] exp(-2 pi i j k / n_fft)`. A window of `win_length`
+/// elements (by default `n_fft`, and ones) stands in the middle of those of the transform. With `center` the signal is first
+/// padded by half of `n_fft` at both ends (`pad_mode` as of `pad`); without it, `align_to_window` has the first window, not
+/// the transform around it, begin where the signal does. `normalized` divides by the root of `n_fft`; `onesided` gives
+/// `n_fft / 2 + 1` of the frequencies, of which the others are conjugates. If not `return_complex`, real and imaginary
+/// parts are a dimension of size 2.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_stft(
+    input: *const rt_tensor,
+    window: *const rt_tensor,
+    n_fft: i64,
+    hop_length: *const i64,
+    win_length: *const i64,
+    center: bool,
+    pad_mode: *const c_char,
+    normalized: bool,
+    onesided: bool,
+    return_complex: bool,
+    align_to_window: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, window];
+        let ins = inputs(&table::fft::defs::stft, &handles, &[]);
+        call_one(&table::fft::defs::stft, ins, &[Attr::Int(n_fft), a_opt(hop_length, Attr::Int), a_opt(win_length, Attr::Int), Attr::Bool(center), a_str(pad_mode)?, Attr::Bool(normalized), Attr::Bool(onesided), Attr::Bool(return_complex), Attr::Bool(align_to_window)], out)
+    })
+}
+
+/// The signal whose windows have the transforms `input` (`[.., n_fft / 2 + 1, windows]`, or `n_fft` frequencies if not
+/// `onesided`), with the least squared difference: `sum of window ifft(input)` divided by the sum of squares of the windows, which
+/// must nowhere be 0 (Griffin and Lim 1984). With `center` the signal begins in the middle of the first window and ends in
+/// that of the last; with `length` it has so many elements. Real, but with `return_complex`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_istft(
+    input: *const rt_tensor,
+    window: *const rt_tensor,
+    n_fft: i64,
+    hop_length: *const i64,
+    win_length: *const i64,
+    center: bool,
+    normalized: bool,
+    onesided: bool,
+    length: *const i64,
+    return_complex: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, window];
+        let ins = inputs(&table::fft::defs::istft, &handles, &[]);
+        call_one(&table::fft::defs::istft, ins, &[Attr::Int(n_fft), a_opt(hop_length, Attr::Int), a_opt(win_length, Attr::Int), Attr::Bool(center), Attr::Bool(normalized), Attr::Bool(onesided), a_opt(length, Attr::Int), Attr::Bool(return_complex)], out)
     })
 }

@@ -10,6 +10,7 @@ pub mod ctc;
 pub mod elementwise;
 pub mod embedding;
 pub mod factor;
+pub mod fft;
 pub mod gemm;
 pub mod grid;
 pub mod index;

@@ -1,10 +1,12 @@
 //! Making tensors.
+#![allow(non_snake_case, reason = "sizes have PyTorch's names")]
 
 use crate::{bail, err};
 use crate::dtype::{Category, DType, Elem, Scalar, default_dtype, dispatch, dispatch_all};
 use crate::engine::copy::{fill_new, written_as};
 use crate::error::Result;
 use crate::kernels::complex::c as complex;
+use crate::parallel::Pace;
 use crate::shape::{Layout, sizes};
 use crate::table::{Call, Refusal, Spec, Specs, Takes};
 use crate::tensor::Tensor;
@@ -298,7 +300,22 @@ fn bessel_i0(x: f64) -> f64 {
     sum
 }
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
+
+/// As [`compute_window`], of the distance to the middle, `(n - 1) / 2` or `n / 2` if periodic.
+fn compute_around(outs: &[Tensor], periodic: bool, middle: Option<f64>, f: impl Fn(f64) -> f64) -> Result<()> {
+    let n = outs[0].numel();
+    let middle = middle.unwrap_or((n.max(1) - usize::from(!periodic || n == 1)) as f64 / 2.0);
+    computed(&outs[0], |i| Scalar::Float(f(i as f64 - middle)));
+    Ok(())
+}
+
+fn positive(name: &str, v: f64) -> Result<()> {
+    if v <= 0.0 || v.is_nan() {
+        bail!(Value, "{name} must be positive, got {v}");
+    }
+    Ok(())
+}
 
 ops! {
     /// An uninitialised tensor of shape `size`.
@@ -506,5 +523,76 @@ ops! {
             compute_window(c, outs, |x| bessel_i0(beta * (1.0 - (2.0 * x - 1.0).powi(2)).max(0.0).sqrt()) / scale)
         }),
         method: false,
+    }
+
+    /// The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`).
+    signal_windows_cosine(M: Int, sym: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        body: Kernel(|c| infer_window(c, c.opt_dtype(2)), |c, outs| {
+            let n = outs[0].numel();
+            let all = (n + usize::from(!c.bool(1) && n > 1)) as f64;
+            computed(&outs[0], |i| Scalar::Float((PI * (i as f64 + 0.5) / all).sin()));
+            Ok(())
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "-1", message: "non-negative" }],
+    }
+
+    /// The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is
+    /// to be symmetric (`sym`); only then another one may be given.
+    signal_windows_exponential(
+        M: Int, center: OptFloat = None, tau: Float = 1.0, sym: Bool = true, dtype: OptDType = None
+    ) -> Tensor, Special {
+        body: Kernel(|c| {
+            positive("tau", c.float(2))?;
+            if c.bool(3) && c.opt_float(1).is_some() {
+                bail!(Value, "center must be None for symmetric windows, got {}", c.float(1));
+            }
+            infer_window(c, c.opt_dtype(4))
+        }, |c, outs| compute_around(outs, !c.bool(3), c.opt_float(1), |x| (-x.abs() / c.float(2)).exp())),
+        method: false, function: false,
+        refuses: &[Refusal { call: "3, 1.0", message: "symmetric" }, Refusal { call: "3, tau=0.0", message: "positive" }],
+    }
+
+    /// The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`).
+    signal_windows_gaussian(M: Int, std: Float = 1.0, sym: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                positive("std", c.float(1))?;
+                infer_window(c, c.opt_dtype(3))
+            },
+            |c, outs| compute_around(outs, !c.bool(2), None, |x| (-0.5 * (x / c.float(1)).powi(2)).exp()),
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "3, 0.0", message: "positive" }],
+    }
+
+    /// A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the
+    /// place of `M - 1` unless it is to be symmetric (`sym`).
+    signal_windows_general_cosine(M: Int, a: Tensor, sym: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        body: Kernel(|c| {
+            if c.x(0).ndim() != 1 || c.x(0).numel() == 0 {
+                bail!(Shape, "coefficients must be a 1-D tensor that is not empty, got shape {:?}", c.x(0).shape());
+            }
+            infer_window(c, c.opt_dtype(2))
+        }, |c, outs| {
+            let (a, n) = (c.x(0).to_vec_unlocked::<f64>()?, outs[0].numel());
+            let last = (n.max(1) - usize::from(c.bool(1))) as f64;
+            let mut pace = Pace::default();
+            let at = |x: f64| a.iter().enumerate().map(|(k, a)| {
+                let term = a * (TAU * k as f64 * x).cos();
+                if k % 2 == 0 { term } else { -term }
+            }).sum();
+            let mut value = |i: usize| {
+                pace.step(20 * a.len());
+                Scalar::Float(if n == 1 { 1.0 } else { at(i as f64 / last) })
+            };
+            dispatch_all!(outs[0].dtype(), T => {
+                // SAFETY: the tensor is row-major, and `i` below its number of elements.
+                (0..n).for_each(|i| unsafe { *outs[0].ptr::<T>().add(i) = value(i).to::<T>() })
+            });
+            Ok(())
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "3, rt.ones(2, 2)", message: "1-D" }],
     }
 }

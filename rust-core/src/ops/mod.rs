@@ -27,7 +27,7 @@ macro_rules! tables {
 tables!(
     create, arithmetic, functions, comparison, logic, activation, reduce, statistics, scan, sort, copying, views,
     joining, arrange, index, matmul, linalg, conv, pool, resize, embedding, norm, loss, ctc, random, rnn, attention,
-    optim, complex
+    optim, complex, fft
 );
 
 /// [`call_into`] by name, checking the arguments against the declaration.

@@ -1,0 +1,5 @@
+"""Signals: the module of windows, `rustorch.signal.windows`."""
+
+from . import windows
+
+__all__ = ["windows"]
