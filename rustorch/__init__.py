@@ -92,6 +92,7 @@ _LAZY = {
     "utils": "",
     "ops": "",
     "linalg": "",
+    "masked": "",
     "cuda": "",
     "backends": "",
     "interchange": "",

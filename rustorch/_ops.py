@@ -2624,6 +2624,650 @@ def polygamma_(n: int, input: Tensor) -> Tensor:
     return input
 
 
+_py_i0 = lib.py_i0
+
+
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the first kind, of order 0."""
+    try:
+        t = _py_i0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("i0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "i0", input)
+    return t
+
+
+_py_i0_ = lib.py_i0_
+
+
+def i0_(input: Tensor) -> Tensor:
+    """In-place form of i0."""
+    try:
+        status = _py_i0_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("i0_", e, "Tensor", input=input) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_special_i0e = lib.py_special_i0e
+
+
+def special_i0e(input: Tensor) -> Tensor:
+    """`e^-|input|` times the modified Bessel function of the first kind, of order 0."""
+    try:
+        t = _py_special_i0e(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_i0e", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_i1 = lib.py_special_i1
+
+
+def special_i1(input: Tensor) -> Tensor:
+    """The modified Bessel function of the first kind, of order 1."""
+    try:
+        t = _py_special_i1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_i1", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_i1e = lib.py_special_i1e
+
+
+def special_i1e(input: Tensor) -> Tensor:
+    """`e^-|input|` times the modified Bessel function of the first kind, of order 1."""
+    try:
+        t = _py_special_i1e(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_i1e", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_modified_bessel_k0 = lib.py_special_modified_bessel_k0
+
+
+def special_modified_bessel_k0(input: Tensor) -> Tensor:
+    """The modified Bessel function of the second kind, of order 0."""
+    try:
+        t = _py_special_modified_bessel_k0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_modified_bessel_k0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_modified_bessel_k1 = lib.py_special_modified_bessel_k1
+
+
+def special_modified_bessel_k1(input: Tensor) -> Tensor:
+    """The modified Bessel function of the second kind, of order 1."""
+    try:
+        t = _py_special_modified_bessel_k1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_modified_bessel_k1", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_scaled_modified_bessel_k0 = lib.py_special_scaled_modified_bessel_k0
+
+
+def special_scaled_modified_bessel_k0(input: Tensor) -> Tensor:
+    """`e^input` times the modified Bessel function of the second kind, of order 0."""
+    try:
+        t = _py_special_scaled_modified_bessel_k0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_scaled_modified_bessel_k0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_scaled_modified_bessel_k1 = lib.py_special_scaled_modified_bessel_k1
+
+
+def special_scaled_modified_bessel_k1(input: Tensor) -> Tensor:
+    """`e^input` times the modified Bessel function of the second kind, of order 1."""
+    try:
+        t = _py_special_scaled_modified_bessel_k1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_scaled_modified_bessel_k1", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_j0 = lib.py_special_bessel_j0
+
+
+def special_bessel_j0(input: Tensor) -> Tensor:
+    """The Bessel function of the first kind, of order 0."""
+    try:
+        t = _py_special_bessel_j0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_bessel_j0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_j1 = lib.py_special_bessel_j1
+
+
+def special_bessel_j1(input: Tensor) -> Tensor:
+    """The Bessel function of the first kind, of order 1."""
+    try:
+        t = _py_special_bessel_j1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_bessel_j1", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_y0 = lib.py_special_bessel_y0
+
+
+def special_bessel_y0(input: Tensor) -> Tensor:
+    """The Bessel function of the second kind, of order 0."""
+    try:
+        t = _py_special_bessel_y0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_bessel_y0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_y1 = lib.py_special_bessel_y1
+
+
+def special_bessel_y1(input: Tensor) -> Tensor:
+    """The Bessel function of the second kind, of order 1."""
+    try:
+        t = _py_special_bessel_y1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_bessel_y1", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_spherical_bessel_j0 = lib.py_special_spherical_bessel_j0
+
+
+def special_spherical_bessel_j0(input: Tensor) -> Tensor:
+    """The spherical Bessel function of the first kind, of order 0: `sin(input) / input`."""
+    try:
+        t = _py_special_spherical_bessel_j0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_spherical_bessel_j0", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_airy_ai = lib.py_special_airy_ai
+
+
+def special_airy_ai(input: Tensor) -> Tensor:
+    """The Airy function Ai."""
+    try:
+        t = _py_special_airy_ai(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_airy_ai", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_erfcx = lib.py_special_erfcx
+
+
+def special_erfcx(input: Tensor) -> Tensor:
+    """`e^(input^2) erfc(input)`."""
+    try:
+        t = _py_special_erfcx(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_erfcx", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_ndtr = lib.py_special_ndtr
+
+
+def special_ndtr(input: Tensor) -> Tensor:
+    """The normal distribution function: the probability of a standard normal number below `input`."""
+    try:
+        t = _py_special_ndtr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_ndtr", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_log_ndtr = lib.py_special_log_ndtr
+
+
+def special_log_ndtr(input: Tensor) -> Tensor:
+    """The logarithm of the normal distribution function."""
+    try:
+        t = _py_special_log_ndtr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_log_ndtr", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_ndtri = lib.py_special_ndtri
+
+
+def special_ndtri(input: Tensor) -> Tensor:
+    """The inverse of the normal distribution function."""
+    try:
+        t = _py_special_ndtri(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_ndtri", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_entr = lib.py_special_entr
+
+
+def special_entr(input: Tensor) -> Tensor:
+    """The entropy `-input log(input)`; 0 at 0, -infinity below."""
+    try:
+        t = _py_special_entr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_entr", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_xlog1py = lib.py_special_xlog1py
+
+
+def special_xlog1py(input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """`input * log(1 + other)`; 0 where `input` is 0, unless `other` is NaN."""
+    try:
+        input = operand(input)
+        other = operand(other)
+        t = _py_special_xlog1py(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_xlog1py", e, "Operand Operand", input=input, other=other) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_zeta = lib.py_special_zeta
+
+
+def special_zeta(input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """Hurwitz's zeta function: the sum of `(other + k)^-input` over k >= 0."""
+    try:
+        input = operand(input)
+        other = operand(other)
+        t = _py_special_zeta(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_zeta", e, "Operand Operand", input=input, other=other) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_igamma = lib.py_igamma
+
+
+def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t` from 0 to `other`, over the gamma
+    function of `input`.
+    """
+    try:
+        t = _py_igamma(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igamma", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "igamma", input, other)
+    return t
+
+
+_py_igamma_ = lib.py_igamma_
+
+
+def igamma_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of igamma."""
+    try:
+        status = _py_igamma_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igamma_", e, "Tensor Tensor", input=input, other=other) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_igammac = lib.py_igammac
+
+
+def igammac(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`1 - igamma(input, other)`, accurate where that is small."""
+    try:
+        t = _py_igammac(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igammac", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "igammac", input, other)
+    return t
+
+
+_py_igammac_ = lib.py_igammac_
+
+
+def igammac_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of igammac."""
+    try:
+        status = _py_igammac_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("igammac_", e, "Tensor Tensor", input=input, other=other) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_mvlgamma = lib.py_mvlgamma
+
+
+def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension `p`: `p (p - 1) / 4 log(pi)` plus the sum of
+    `lgamma(input - k / 2)` for k from 0 to `p - 1`.
+    """
+    try:
+        t = _py_mvlgamma(input._h, p if p.__class__ is int else int_(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mvlgamma", e, "Tensor Int", input=input, p=p) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "mvlgamma", input)
+    return t
+
+
+_py_mvlgamma_ = lib.py_mvlgamma_
+
+
+def mvlgamma_(input: Tensor, p: int) -> Tensor:
+    """In-place form of mvlgamma."""
+    try:
+        status = _py_mvlgamma_(input._h, p if p.__class__ is int else int_(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mvlgamma_", e, "Tensor Int", input=input, p=p) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_special_chebyshev_polynomial_t = lib.py_special_chebyshev_polynomial_t
+
+
+def special_chebyshev_polynomial_t(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the first kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_chebyshev_polynomial_t(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_chebyshev_polynomial_t", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_u = lib.py_special_chebyshev_polynomial_u
+
+
+def special_chebyshev_polynomial_u(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the second kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_chebyshev_polynomial_u(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_chebyshev_polynomial_u", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_v = lib.py_special_chebyshev_polynomial_v
+
+
+def special_chebyshev_polynomial_v(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the third kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_chebyshev_polynomial_v(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_chebyshev_polynomial_v", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_w = lib.py_special_chebyshev_polynomial_w
+
+
+def special_chebyshev_polynomial_w(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_chebyshev_polynomial_w(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_chebyshev_polynomial_w", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_t = lib.py_special_shifted_chebyshev_polynomial_t
+
+
+def special_shifted_chebyshev_polynomial_t(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the first kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_shifted_chebyshev_polynomial_t(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_shifted_chebyshev_polynomial_t", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_u = lib.py_special_shifted_chebyshev_polynomial_u
+
+
+def special_shifted_chebyshev_polynomial_u(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the second kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_shifted_chebyshev_polynomial_u(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_shifted_chebyshev_polynomial_u", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_v = lib.py_special_shifted_chebyshev_polynomial_v
+
+
+def special_shifted_chebyshev_polynomial_v(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the third kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_shifted_chebyshev_polynomial_v(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_shifted_chebyshev_polynomial_v", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_w = lib.py_special_shifted_chebyshev_polynomial_w
+
+
+def special_shifted_chebyshev_polynomial_w(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_shifted_chebyshev_polynomial_w(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_shifted_chebyshev_polynomial_w", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_hermite_polynomial_h = lib.py_special_hermite_polynomial_h
+
+
+def special_hermite_polynomial_h(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """The physicists' Hermite polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_hermite_polynomial_h(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_hermite_polynomial_h", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_hermite_polynomial_he = lib.py_special_hermite_polynomial_he
+
+
+def special_hermite_polynomial_he(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """The probabilists' Hermite polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_hermite_polynomial_he(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_hermite_polynomial_he", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_laguerre_polynomial_l = lib.py_special_laguerre_polynomial_l
+
+
+def special_laguerre_polynomial_l(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Laguerre's polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_laguerre_polynomial_l(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_laguerre_polynomial_l", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_legendre_polynomial_p = lib.py_special_legendre_polynomial_p
+
+
+def special_legendre_polynomial_p(x: Tensor | Number, n: Tensor | Number) -> Tensor:
+    """Legendre's polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        t = _py_special_legendre_polynomial_p(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("special_legendre_polynomial_p", e, "Operand Operand", x=x, n=n) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_nextafter = lib.py_nextafter
+
+
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The number of the dtype that comes next after `input` on the way to `other`."""
+    try:
+        t = _py_nextafter(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nextafter", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "nextafter", input, other)
+    return t
+
+
+_py_nextafter_ = lib.py_nextafter_
+
+
+def nextafter_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of nextafter."""
+    try:
+        status = _py_nextafter_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nextafter_", e, "Tensor Tensor", input=input, other=other) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_frexp = lib.py_frexp
+
+
+def frexp(input: Tensor) -> tuple[Tensor, Tensor]:
+    """Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents (int32) with `input = mantissa * 2^exponent`."""
+    try:
+        t = _py_frexp(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("frexp", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_maximum = lib.py_maximum
 
 
@@ -5213,6 +5857,117 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1)
     return t
 
 
+_py_cumulative_trapezoid = lib.py_cumulative_trapezoid
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1) -> Tensor:
+    """The sums of `trapezoid` up to each point but the first."""
+    try:
+        t = _py_cumulative_trapezoid(y._h, NULL if x is None else x._h, *number(dx), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumulative_trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_renorm = lib.py_renorm
+
+
+def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor | None = None) -> Tensor:
+    """`input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that."""
+    try:
+        t = _py_renorm(input._h, *number(p), dim if dim.__class__ is int else int_(dim), *number(maxnorm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("renorm", e, "Tensor Scalar Int Scalar", input=input, p=p, dim=dim, maxnorm=maxnorm) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "renorm", input)
+    return t
+
+
+_py_renorm_ = lib.py_renorm_
+
+
+def renorm_(input: Tensor, p: Number, dim: int, maxnorm: Number) -> Tensor:
+    """In-place form of renorm."""
+    try:
+        status = _py_renorm_(input._h, *number(p), dim if dim.__class__ is int else int_(dim), *number(maxnorm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("renorm_", e, "Tensor Scalar Int Scalar", input=input, p=p, dim=dim, maxnorm=maxnorm) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_gradient = lib.py_gradient
+
+
+def gradient(input: Tensor, spacing: Sequence[Tensor], dim: int | Sequence[int] | None = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an
+    `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+    """
+    try:
+        spacing = spacing if spacing.__class__ is list else several(spacing)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_gradient(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), edge_order if edge_order.__class__ is int else int_(edge_order), spacing)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gradient", e, "Tensor Tensors OptInts Int", input=input, spacing=spacing, dim=dim, edge_order=edge_order) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_from_bin_cts = lib.py_histogramdd_from_bin_cts
+
+
+def histogramdd_from_bin_cts(input: Tensor, bins: int | Sequence[int], range: Tensor | None = None, weight: Tensor | None = None, density: bool = False) -> Tensor:
+    """How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width,
+    over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with
+    `density` divided by their sum and the volumes.
+    """
+    try:
+        bins = ints(bins)
+        t = _py_histogramdd_from_bin_cts(input._h, NULL if range is None else range._h, NULL if weight is None else weight._h, bins, len(bins), density if density.__class__ is bool else bool_(density))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("histogramdd_from_bin_cts", e, "Tensor Ints OptTensor OptTensor Bool", input=input, bins=bins, range=range, weight=weight, density=density) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_bin_edges = lib.py_histogramdd_bin_edges
+
+
+def histogramdd_bin_edges(input: Tensor, bins: int | Sequence[int], range: Tensor | None = None) -> tuple[Tensor, ...]:
+    """The edges of the intervals of `histogramdd_from_bin_cts`, for each column."""
+    try:
+        bins = ints(bins)
+        t = _py_histogramdd_bin_edges(input._h, NULL if range is None else range._h, bins, len(bins))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("histogramdd_bin_edges", e, "Tensor Ints OptTensor", input=input, bins=bins, range=range) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_from_bin_tensors = lib.py_histogramdd_from_bin_tensors
+
+
+def histogramdd_from_bin_tensors(input: Tensor, weight: Tensor | None, bins: Sequence[Tensor], density: bool = False) -> Tensor:
+    """As `histogramdd_from_bin_cts`, between given edges that rise, for each column."""
+    try:
+        bins = bins if bins.__class__ is list else several(bins)
+        t = _py_histogramdd_from_bin_tensors(input._h, NULL if weight is None else weight._h, density if density.__class__ is bool else bool_(density), bins)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("histogramdd_from_bin_tensors", e, "Tensor OptTensor Tensors Bool", input=input, weight=weight, bins=bins, density=density) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_cumsum = lib.py_cumsum
 
 
@@ -6560,6 +7315,292 @@ def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Te
     return t
 
 
+_py_alias_copy = lib.py_alias_copy
+
+
+def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `alias`."""
+    try:
+        t = _py_alias_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("alias_copy", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "alias_copy", input)
+    return t
+
+
+_py_detach_copy = lib.py_detach_copy
+
+
+def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `detach`."""
+    try:
+        t = _py_detach_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("detach_copy", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "detach_copy", input)
+    return t
+
+
+_py_as_strided_copy = lib.py_as_strided_copy
+
+
+def as_strided_copy(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `as_strided`."""
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_as_strided_copy(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("as_strided_copy", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "as_strided_copy", input)
+    return t
+
+
+_py_diagonal_copy = lib.py_diagonal_copy
+
+
+def diagonal_copy(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `diagonal`."""
+    try:
+        t = _py_diagonal_copy(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diagonal_copy", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "diagonal_copy", input)
+    return t
+
+
+_py_expand_copy = lib.py_expand_copy
+
+
+def expand_copy(input: Tensor, size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `expand`."""
+    try:
+        size = ints(size)
+        t = _py_expand_copy(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("expand_copy", e, "Tensor Ints", input=input, size=size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "expand_copy", input)
+    return t
+
+
+_py_permute_copy = lib.py_permute_copy
+
+
+def permute_copy(input: Tensor, dims: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `permute`."""
+    try:
+        dims = ints(dims)
+        t = _py_permute_copy(input._h, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("permute_copy", e, "Tensor Ints", input=input, dims=dims) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "permute_copy", input)
+    return t
+
+
+_py_select_copy = lib.py_select_copy
+
+
+def select_copy(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `select`."""
+    try:
+        t = _py_select_copy(input._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("select_copy", e, "Tensor Int Int", input=input, dim=dim, index=index) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "select_copy", input)
+    return t
+
+
+_py_slice_copy = lib.py_slice_copy
+
+
+def slice_copy(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of the elements from `start` to `end` along `dim`, each `step`-th one."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_slice_copy(input._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("slice_copy", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "slice_copy", input)
+    return t
+
+
+_py_split_copy = lib.py_split_copy
+
+
+def split_copy(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `split`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_split_copy(input._h, split_size if split_size.__class__ is int else int_(split_size), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("split_copy", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_split_with_sizes_copy = lib.py_split_with_sizes_copy
+
+
+def split_with_sizes_copy(input: Tensor, split_sizes: int | Sequence[int], dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `split_with_sizes`."""
+    if axis is not None:
+        dim = axis
+    try:
+        split_sizes = ints(split_sizes)
+        t = _py_split_with_sizes_copy(input._h, split_sizes, len(split_sizes), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("split_with_sizes_copy", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_squeeze_copy = lib.py_squeeze_copy
+
+
+def squeeze_copy(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of `squeeze`."""
+    if axis is not None:
+        dim = axis
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_squeeze_copy(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("squeeze_copy", e, "Tensor OptInts", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "squeeze_copy", input)
+    return t
+
+
+_py_t_copy = lib.py_t_copy
+
+
+def t_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `t`."""
+    try:
+        t = _py_t_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("t_copy", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "t_copy", input)
+    return t
+
+
+_py_transpose_copy = lib.py_transpose_copy
+
+
+def transpose_copy(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `transpose`."""
+    try:
+        t = _py_transpose_copy(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("transpose_copy", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "transpose_copy", input)
+    return t
+
+
+_py_unbind_copy = lib.py_unbind_copy
+
+
+def unbind_copy(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `unbind`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unbind_copy(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unbind_copy", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_unfold_copy = lib.py_unfold_copy
+
+
+def unfold_copy(input: Tensor, dimension: int, size: int, step: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `unfold`."""
+    try:
+        t = _py_unfold_copy(input._h, dimension if dimension.__class__ is int else int_(dimension), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unfold_copy", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "unfold_copy", input)
+    return t
+
+
+_py_unsqueeze_copy = lib.py_unsqueeze_copy
+
+
+def unsqueeze_copy(input: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of `unsqueeze`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unsqueeze_copy(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unsqueeze_copy", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "unsqueeze_copy", input)
+    return t
+
+
+_py_view_copy = lib.py_view_copy
+
+
+def view_copy(input: Tensor, size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `view`."""
+    try:
+        size = ints(size)
+        t = _py_view_copy(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("view_copy", e, "Tensor Ints", input=input, size=size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "view_copy", input)
+    return t
+
+
 _py_cat = lib.py_cat
 
 
@@ -7750,6 +8791,37 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     return t
 
 
+_py_nonzero_static = lib.py_nonzero_static
+
+
+def nonzero_static(input: Tensor, size: int, fill_value: int = -1, *, out: Tensor | None = None) -> Tensor:
+    """As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`."""
+    try:
+        t = _py_nonzero_static(input._h, size if size.__class__ is int else int_(size), fill_value if fill_value.__class__ is int else int_(fill_value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nonzero_static", e, "Tensor Int Int", input=input, size=size, fill_value=fill_value) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "nonzero_static", input)
+    return t
+
+
+_py_unravel_index = lib.py_unravel_index
+
+
+def unravel_index(input: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order."""
+    try:
+        shape = ints(shape)
+        t = _py_unravel_index(input._h, shape, len(shape))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unravel_index", e, "Tensor Ints", input=input, shape=shape) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_nonzero = lib.py_nonzero
 
 
@@ -8211,9 +9283,6 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     return t
 
 
-chain_matmul = multi_dot
-
-
 _py_tensordot = lib.py_tensordot
 
 
@@ -8307,6 +9376,22 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
+_py_linalg_inv_ex = lib.py_linalg_inv_ex
+
+
+def linalg_inv_ex(A: Tensor, check_errors: bool = False) -> tuple[Tensor, Tensor]:
+    """Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the
+    inverse is NaN, or, with `check_errors`, an error.
+    """
+    try:
+        t = _py_linalg_inv_ex(A._h, check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_inv_ex", e, "Tensor Bool", A=A, check_errors=check_errors) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_det = lib.py_det
 
 
@@ -8382,6 +9467,22 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
         raise error()
     if out is not None:
         return into(out, t, "cholesky", input)
+    return t
+
+
+_py_linalg_cholesky_ex = lib.py_linalg_cholesky_ex
+
+
+def linalg_cholesky_ex(input: Tensor, upper: bool = False, check_errors: bool = False) -> tuple[Tensor, Tensor]:
+    """As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN,
+    or, with `check_errors`, an error.
+    """
+    try:
+        t = _py_linalg_cholesky_ex(input._h, upper if upper.__class__ is bool else bool_(upper), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_cholesky_ex", e, "Tensor Bool Bool", input=input, upper=upper, check_errors=check_errors) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -8485,6 +9586,36 @@ def solve_matrices(input: Tensor, B: Tensor) -> Tensor:
     return t
 
 
+_py_linalg_solve_ex = lib.py_linalg_solve_ex
+
+
+def linalg_solve_ex(input: Tensor, B: Tensor, left: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor]:
+    """As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or,
+    with `check_errors`, an error.
+    """
+    try:
+        t = _py_linalg_solve_ex(input._h, B._h, left if left.__class__ is bool else bool_(left), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_solve_ex", e, "Tensor Tensor Bool Bool", input=input, B=B, left=left, check_errors=check_errors) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_solve_matrices_ex = lib.py_solve_matrices_ex
+
+
+def solve_matrices_ex(input: Tensor, B: Tensor, check_errors: bool = False) -> tuple[Tensor, Tensor]:
+    """As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero."""
+    try:
+        t = _py_solve_matrices_ex(input._h, B._h, check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("solve_matrices_ex", e, "Tensor Tensor Bool", input=input, B=B, check_errors=check_errors) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_linalg_solve_triangular = lib.py_linalg_solve_triangular
 
 
@@ -8527,6 +9658,391 @@ def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> tuple[
         t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu_factor_ex = lib.py_linalg_lu_factor_ex
+
+
+def linalg_lu_factor_ex(A: Tensor, pivot: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors `A = P L U` of matrices `[..., m, n]` with row exchanges: `L` (below its diagonal of ones) and `U` in one
+    matrix; `pivots[k]` counts, from 1, the row that changes places with row `k`; and 0, or the place, from 1, of a zero on
+    the diagonal of `U`, which `check_errors` makes an error.
+    """
+    try:
+        t = _py_linalg_lu_factor_ex(A._h, pivot if pivot.__class__ is bool else bool_(pivot), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_lu_factor_ex", e, "Tensor Bool Bool", A=A, pivot=pivot, check_errors=check_errors) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu = lib.py_linalg_lu
+
+
+def linalg_lu(A: Tensor, pivot: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """`P`, `L` and `U` of matrices `[..., m, n]`, whose product is `A`."""
+    try:
+        t = _py_linalg_lu(A._h, pivot if pivot.__class__ is bool else bool_(pivot))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_lu", e, "Tensor Bool", A=A, pivot=pivot) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lu_unpack = lib.py_lu_unpack
+
+
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """`P`, `L` and `U` from the factors and pivots of `linalg_lu_factor_ex`; what is not unpacked is empty."""
+    try:
+        t = _py_lu_unpack(LU_data._h, LU_pivots._h, unpack_data if unpack_data.__class__ is bool else bool_(unpack_data), unpack_pivots if unpack_pivots.__class__ is bool else bool_(unpack_pivots))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lu_unpack", e, "Tensor Tensor Bool Bool", LU_data=LU_data, LU_pivots=LU_pivots, unpack_data=unpack_data, unpack_pivots=unpack_pivots) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pivots_to_rows = lib.py_pivots_to_rows
+
+
+def pivots_to_rows(input: Tensor, m: int, inverse: bool = False) -> Tensor:
+    """The order of `m` rows after the exchanges `input`, as indices; with `inverse` where each row goes."""
+    try:
+        t = _py_pivots_to_rows(input._h, m if m.__class__ is int else int_(m), inverse if inverse.__class__ is bool else bool_(inverse))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pivots_to_rows", e, "Tensor Int Bool", input=input, m=m, inverse=inverse) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu_solve = lib.py_linalg_lu_solve
+
+
+def linalg_lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, left: bool = True, adjoint: bool = False) -> Tensor:
+    """`X` with `A X = B` (`X A = B` if not `left`; `A'` for `A` with `adjoint`), from the factors of `linalg_lu_factor_ex`."""
+    try:
+        t = _py_linalg_lu_solve(LU._h, pivots._h, B._h, left if left.__class__ is bool else bool_(left), adjoint if adjoint.__class__ is bool else bool_(adjoint))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_lu_solve", e, "Tensor Tensor Tensor Bool Bool", LU=LU, pivots=pivots, B=B, left=left, adjoint=adjoint) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_ldl_factor_ex = lib.py_linalg_ldl_factor_ex
+
+
+def linalg_ldl_factor_ex(input: Tensor, hermitian: bool = False, check_errors: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors `L D L'` of symmetric matrices (with `hermitian` of Hermitian ones), of which the lower triangles are read,
+    in one matrix, LAPACK's pivots, and 0, or the place, from 1, of a pivot that is zero, which `check_errors` makes an error.
+    """
+    try:
+        t = _py_linalg_ldl_factor_ex(input._h, hermitian if hermitian.__class__ is bool else bool_(hermitian), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_ldl_factor_ex", e, "Tensor Bool Bool", input=input, hermitian=hermitian, check_errors=check_errors) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_ldl_solve = lib.py_linalg_ldl_solve
+
+
+def linalg_ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, hermitian: bool = False) -> Tensor:
+    """`X` with `A X = B`, from the factors of `linalg_ldl_factor_ex`."""
+    try:
+        t = _py_linalg_ldl_solve(LD._h, pivots._h, B._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_ldl_solve", e, "Tensor Tensor Tensor Bool", LD=LD, pivots=pivots, B=B, hermitian=hermitian) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_geqrf = lib.py_geqrf
+
+
+def geqrf(input: Tensor) -> tuple[Tensor, Tensor]:
+    """Householder reflections that make matrices `[..., m, n]` triangular, as LAPACK leaves them: `R` in the upper triangle,
+    below it the vectors without the 1 that they begin with; and their factors.
+    """
+    try:
+        t = _py_geqrf(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("geqrf", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_householder_product = lib.py_linalg_householder_product
+
+
+def linalg_householder_product(input: Tensor, tau: Tensor) -> Tensor:
+    """The first columns, as many as `input` has, of the product of the reflections of `geqrf`, with their factors `tau`."""
+    try:
+        t = _py_linalg_householder_product(input._h, tau._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_householder_product", e, "Tensor Tensor", input=input, tau=tau) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ormqr = lib.py_ormqr
+
+
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The product of the reflections of `geqrf` (`input` and `input2`), with `transpose` its adjoint, and `input3`, which
+    stands on the right, or on the left if not `left`.
+    """
+    try:
+        t = _py_ormqr(input._h, input2._h, input3._h, left if left.__class__ is bool else bool_(left), transpose if transpose.__class__ is bool else bool_(transpose))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ormqr", e, "Tensor Tensor Tensor Bool Bool", input=input, input2=input2, input3=input3, left=left, transpose=transpose) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "ormqr", input, input2, input3)
+    return t
+
+
+_py_linalg_eig = lib.py_linalg_eig
+
+
+def linalg_eig(input: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors (columns of length 1) of square matrices `[..., n, n]`, as complex numbers in no order."""
+    try:
+        t = _py_linalg_eig(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_eig", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_eigvals = lib.py_linalg_eigvals
+
+
+def linalg_eigvals(input: Tensor) -> Tensor:
+    """Eigenvalues of square matrices `[..., n, n]`, as complex numbers in no order."""
+    try:
+        t = _py_linalg_eigvals(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_eigvals", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_matrix_norm = lib.py_linalg_matrix_norm
+
+
+def linalg_matrix_norm(input: Tensor, ord: str | None = "fro", number: Number | None = None, dim: int | Sequence[int] = (-2, -1,), keepdim: bool = False, dtype: dtype_ | None = None) -> Tensor:
+    """Norms of the matrices in the two dimensions `dim`: "fro" or "nuc", or, if `number` is given, that: 1, -1, 2, -2 or an
+    infinity.
+    """
+    try:
+        dim = ints(dim)
+        t = _py_linalg_matrix_norm(input._h, word(ord), *optional_number(number), dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_matrix_norm", e, "Tensor Str OptScalar Ints Bool OptDType", input=input, ord=ord, number=number, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_cond = lib.py_linalg_cond
+
+
+def linalg_cond(input: Tensor, word: str | None = None, p: Number | None = None) -> Tensor:
+    """The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses,
+    infinity for singular ones.
+    """
+    try:
+        t = _py_linalg_cond(input._h, word(word), *optional_number(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_cond", e, "Tensor Str OptScalar", input=input, word=word, p=p) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_matrix_rank = lib.py_linalg_matrix_rank
+
+
+def linalg_matrix_rank(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False) -> Tensor:
+    """How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`;
+    the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon unless `atol` is
+    given and positive.
+    """
+    try:
+        t = _py_linalg_matrix_rank(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_matrix_rank", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_tensorinv = lib.py_linalg_tensorinv
+
+
+def linalg_tensorinv(input: Tensor, ind: int = 2) -> Tensor:
+    """The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity."""
+    try:
+        t = _py_linalg_tensorinv(input._h, ind if ind.__class__ is int else int_(ind))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_tensorinv", e, "Tensor Int", input=input, ind=ind) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_tensorsolve = lib.py_linalg_tensorsolve
+
+
+def linalg_tensorsolve(input: Tensor, other: Tensor, dims: int | Sequence[int] | None = None) -> Tensor:
+    """`X` whose product with `input` over all its dimensions is `other`; the dimensions `dims` of `input` are moved to its
+    end first.
+    """
+    try:
+        if dims is not None:
+            dims = ints(dims)
+        t = _py_linalg_tensorsolve(input._h, other._h, NULL if dims is None else dims, 0 if dims is None else len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_tensorsolve", e, "Tensor Tensor OptInts", input=input, other=other, dims=dims) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_vander = lib.py_linalg_vander
+
+
+def linalg_vander(input: Tensor, N: int | None = None) -> Tensor:
+    """The powers 0 to `N - 1` (as many as elements by default) of the elements, along a new last dimension."""
+    try:
+        t = _py_linalg_vander(input._h, NULL if N is None else (N if N.__class__ is int else int_(N),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_vander", e, "Tensor OptInt", input=input, N=N) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_vander = lib.py_vander
+
+
+def vander(input: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers `N - 1` to 0 (as many as elements by default) of the elements of a vector, one per column; with `increasing`
+    from 0 up.
+    """
+    try:
+        t = _py_vander(input._h, NULL if N is None else (N if N.__class__ is int else int_(N),), increasing if increasing.__class__ is bool else bool_(increasing))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("vander", e, "Tensor OptInt Bool", input=input, N=N, increasing=increasing) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_matrix_exp = lib.py_matrix_exp
+
+
+def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The exponential of square matrices `[..., n, n]`: the sum of their powers divided by the factorials."""
+    try:
+        t = _py_matrix_exp(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("matrix_exp", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "matrix_exp", input)
+    return t
+
+
+_py_cholesky_solve = lib.py_cholesky_solve
+
+
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """`X` with `A X = input`, from the Cholesky factor `input2` of `A`: lower, or `upper`, triangular."""
+    try:
+        t = _py_cholesky_solve(input._h, input2._h, upper if upper.__class__ is bool else bool_(upper))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cholesky_solve", e, "Tensor Tensor Bool", input=input, input2=input2, upper=upper) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "cholesky_solve", input, input2)
+    return t
+
+
+_py_cholesky_inverse = lib.py_cholesky_inverse
+
+
+def cholesky_inverse(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the matrix that has the Cholesky factor `input`: lower, or `upper`, triangular."""
+    try:
+        t = _py_cholesky_inverse(input._h, upper if upper.__class__ is bool else bool_(upper))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cholesky_inverse", e, "Tensor Bool", input=input, upper=upper) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "cholesky_inverse", input)
+    return t
+
+
+_py_triangular_solve = lib.py_triangular_solve
+
+
+def triangular_solve(input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> tuple[Tensor, Tensor]:
+    """`X` with `A X = input` (`A'` for `A` with `transpose`) for triangular matrices, and a copy of `A`."""
+    try:
+        t = _py_triangular_solve(input._h, A._h, upper if upper.__class__ is bool else bool_(upper), transpose if transpose.__class__ is bool else bool_(transpose), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triangular_solve", e, "Tensor Tensor Bool Bool Bool", input=input, A=A, upper=upper, transpose=transpose, unitriangular=unitriangular) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_svd_lowrank = lib.py_svd_lowrank
+
+
+def svd_lowrank(A: Tensor, q: int = 6, niter: int = 2, M: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
+    `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+    """
+    try:
+        t = _py_svd_lowrank(A._h, NULL if M is None else M._h, q if q.__class__ is int else int_(q), niter if niter.__class__ is int else int_(niter))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("svd_lowrank", e, "Tensor Int Int OptTensor", A=A, q=q, niter=niter, M=M) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pca_lowrank = lib.py_pca_lowrank
+
+
+def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at
+    most 6 by default.
+    """
+    try:
+        t = _py_pca_lowrank(A._h, NULL if q is None else (q if q.__class__ is int else int_(q),), center if center.__class__ is bool else bool_(center), niter if niter.__class__ is int else int_(niter))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pca_lowrank", e, "Tensor OptInt Bool Int", A=A, q=q, center=center, niter=niter) from None
     if t is None:
         raise error()
     return t
@@ -8971,6 +10487,40 @@ def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
         raise error()
     if out is not None:
         return into(out, t, "max_unpool3d", input, indices)
+    return t
+
+
+_py_fractional_max_pool2d = lib.py_fractional_max_pool2d
+
+
+def fractional_max_pool2d(input: Tensor, kernel_size: int | Sequence[int], output_size: int | Sequence[int], random_samples: Tensor) -> tuple[Tensor, Tensor]:
+    """The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place
+    in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        output_size = ints(output_size)
+        t = _py_fractional_max_pool2d(input._h, random_samples._h, kernel_size, len(kernel_size), output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fractional_max_pool2d", e, "Tensor Ints Ints Tensor", input=input, kernel_size=kernel_size, output_size=output_size, random_samples=random_samples) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fractional_max_pool3d = lib.py_fractional_max_pool3d
+
+
+def fractional_max_pool3d(input: Tensor, kernel_size: int | Sequence[int], output_size: int | Sequence[int], random_samples: Tensor) -> tuple[Tensor, Tensor]:
+    """As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width."""
+    try:
+        kernel_size = ints(kernel_size)
+        output_size = ints(output_size)
+        t = _py_fractional_max_pool3d(input._h, random_samples._h, kernel_size, len(kernel_size), output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fractional_max_pool3d", e, "Tensor Ints Ints Tensor", input=input, kernel_size=kernel_size, output_size=output_size, random_samples=random_samples) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -11941,6 +13491,16 @@ class TensorOps:
     lgamma_ = lgamma_
     digamma = digamma
     digamma_ = digamma_
+    i0 = i0
+    i0_ = i0_
+    igamma = igamma
+    igamma_ = igamma_
+    igammac = igammac
+    igammac_ = igammac_
+    mvlgamma = mvlgamma
+    mvlgamma_ = mvlgamma_
+    nextafter = nextafter
+    nextafter_ = nextafter_
     maximum = maximum
     minimum = minimum
     fmax = fmax
@@ -12054,6 +13614,8 @@ class TensorOps:
     count_nonzero = count_nonzero
     bincount = bincount
     diff = diff
+    renorm = renorm
+    renorm_ = renorm_
     cumsum = cumsum
     cumsum_ = cumsum_
     cumprod = cumprod
@@ -12158,6 +13720,7 @@ class TensorOps:
     put = put
     put_ = put_
     take_along_dim = take_along_dim
+    nonzero_static = nonzero_static
     nonzero = nonzero
     argwhere = nonzero
     scatter_reduce = scatter_reduce
@@ -12192,6 +13755,10 @@ class TensorOps:
     logdet = logdet
     matrix_power = matrix_power
     cholesky = cholesky
+    ormqr = ormqr
+    matrix_exp = matrix_exp
+    cholesky_solve = cholesky_solve
+    cholesky_inverse = cholesky_inverse
     embedding_renorm_ = embedding_renorm_
     uniform_ = uniform_
     normal_ = normal_
@@ -12390,6 +13957,16 @@ __all__ = (
     "digamma_",
     "polygamma",
     "polygamma_",
+    "i0",
+    "i0_",
+    "igamma",
+    "igamma_",
+    "igammac",
+    "igammac_",
+    "mvlgamma",
+    "mvlgamma_",
+    "nextafter",
+    "nextafter_",
     "maximum",
     "minimum",
     "fmax",
@@ -12502,6 +14079,8 @@ __all__ = (
     "count_nonzero",
     "bincount",
     "diff",
+    "renorm",
+    "renorm_",
     "cumsum",
     "cumsum_",
     "cumprod",
@@ -12556,6 +14135,23 @@ __all__ = (
     "diag_embed",
     "diag",
     "diagflat",
+    "alias_copy",
+    "detach_copy",
+    "as_strided_copy",
+    "diagonal_copy",
+    "expand_copy",
+    "permute_copy",
+    "select_copy",
+    "slice_copy",
+    "split_copy",
+    "split_with_sizes_copy",
+    "squeeze_copy",
+    "t_copy",
+    "transpose_copy",
+    "unbind_copy",
+    "unfold_copy",
+    "unsqueeze_copy",
+    "view_copy",
     "cat",
     "concat",
     "concatenate",
@@ -12614,6 +14210,7 @@ __all__ = (
     "put",
     "put_",
     "take_along_dim",
+    "nonzero_static",
     "nonzero",
     "argwhere",
     "scatter_reduce",
@@ -12642,7 +14239,6 @@ __all__ = (
     "bilinear",
     "kron",
     "multi_dot",
-    "chain_matmul",
     "tensordot",
     "inner",
     "einsum",
@@ -12654,6 +14250,10 @@ __all__ = (
     "logdet",
     "matrix_power",
     "cholesky",
+    "ormqr",
+    "matrix_exp",
+    "cholesky_solve",
+    "cholesky_inverse",
     "conv1d",
     "conv2d",
     "conv3d",

@@ -19,6 +19,8 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 DIFFERENTIABLE = sorted(name for name, op in TABLE.items() if op["differentiable"])
 # Composed of others, and so counted as differentiable, with whole numbers or truth values as results.
 WHOLE = {"nonzero_list", "equal", "allclose"}
+# Random numbers: their gradients are zeros, as PyTorch has it, whatever they were drawn with.
+RANDOM = {"normal", "normal_tensors", "bernoulli", "bernoulli_p", "bernoulli_tensor"}
 
 
 class Inputs:
@@ -169,6 +171,10 @@ def check(name: str, source: str) -> None:
         assert leaves and not outs
         return
     assert outs and leaves, "nothing to differentiate"
+    if name in RANDOM:
+        for g in rt.autograd.grad(outs, leaves, [rt.ones_like(o) for o in outs]):
+            assert not g.any(), "a gradient of random numbers that is not zero"
+        return
     weights = [numbers(inputs.random, o.numel()).reshape(o.shape).requires_grad_() for o in outs]
 
     def value(*xs: rt.Tensor) -> rt.Tensor:
@@ -210,7 +216,7 @@ def test_derivatives(name: str) -> None:
 
 
 # What they see is the memory.
-LAYOUT = {"as_strided", "as_strided_scatter", "restride", "view", "view_as_complex"}
+LAYOUT = {"as_strided", "as_strided_copy", "as_strided_scatter", "restride", "view", "view_copy", "view_as_complex"}
 
 
 def test_every_sample_is_looked_at() -> None:

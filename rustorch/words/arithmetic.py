@@ -8,7 +8,7 @@ from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
-from .common import _is_tensor, return_svd
+from .common import _is_tensor, _pair, return_frexp, return_svd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
     """The `n`-th derivative of digamma."""
     r = _ops.polygamma(n, input)
     return r if out is None else into(out, r)
+
+
+def frexp(input: Tensor, *, out: Any = None) -> Any:
+    """Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents: `input = mantissa * 2 ** exponent`."""
+    return _pair(_ops.frexp(input), return_frexp, out, input)
 
 
 def _polygamma_method(input: Tensor, n: int) -> Tensor:

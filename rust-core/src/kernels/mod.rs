@@ -27,3 +27,4 @@ pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod special;

@@ -7,6 +7,7 @@ use crate::engine::promotion::Promote;
 use crate::error::Result;
 use crate::kernels::elementwise::{Loop, Loops, Params};
 use crate::kernels::math::Real;
+use crate::kernels::special;
 use crate::table::{Call, Refusal, Saves};
 use crate::table::loops::{float1, float2, no_bool, run, unsigned};
 use crate::table::rules::{log_of, zeros};
@@ -121,51 +122,6 @@ fn eval_nan_to_num<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     run::<1>(c, k, Promote::Common, Params::new(&p.map(Scalar::Float)))
 }
 
-/// Hurwitz's zeta function, the sum of `(q + k)^-s` over k >= 0, for s > 1 (Euler-Maclaurin, DLMF 25.11.5).
-fn zeta(s: f64, q: f64) -> f64 {
-    if s == 1.0 {
-        return f64::INFINITY;
-    }
-    if s < 1.0 || q.is_nan() || s.is_nan() {
-        return f64::NAN;
-    }
-    if q <= 0.0 {
-        if q == q.floor() {
-            return f64::INFINITY;
-        }
-        if s != s.floor() {
-            return f64::NAN;
-        }
-    }
-    let (mut sum, mut a) = (0.0, q);
-    while a < 10.0 {
-        sum += a.powf(-s);
-        a += 1.0;
-    }
-    sum += a.powf(1.0 - s) / (s - 1.0) + 0.5 * a.powf(-s);
-    // B(2k) / (2k)!
-    const TERMS: [f64; 10] = [
-        1.0 / 12.0,
-        -1.0 / 720.0,
-        1.0 / 30240.0,
-        -1.0 / 1209600.0,
-        1.0 / 47900160.0,
-        -691.0 / 1307674368000.0,
-        1.0 / 74724249600.0,
-        -3617.0 / 10670622842880000.0,
-        43867.0 / 5109094217170944000.0,
-        -174611.0 / 802857662698291200000.0,
-    ];
-    let (mut power, mut factor) = (a.powf(-s - 1.0), s);
-    for (k, b) in TERMS.iter().enumerate() {
-        sum += b * factor * power;
-        let j = s + 2.0 * k as f64;
-        factor *= (j + 1.0) * (j + 2.0);
-        power /= a * a;
-    }
-    sum
-}
-
 /// The derivative of order `n` of the digamma function (DLMF 5.15.1).
 fn polygamma(n: f64, x: f64) -> f64 {
     if n == 0.0 {
@@ -175,7 +131,7 @@ fn polygamma(n: f64, x: f64) -> f64 {
         return 0.0;
     }
     let sign = if n as i64 % 2 == 0 { -1.0 } else { 1.0 };
-    sign * Real::lgamma(n + 1.0).exp() * zeta(n + 1.0, x)
+    sign * Real::lgamma(n + 1.0).exp() * special::zeta(n + 1.0, x)
 }
 
 fn eval_polygamma<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
