@@ -278,10 +278,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
-    """Dot products along `dim`."""
-    if x.dtype != y.dtype or not (x.is_floating_point() or x.is_complex()):
-        raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
-    return _out(_ops.sum(_ops.conj(x) * y, whole("vecdot", "dim", dim)), out)
+    """Dot products along `dim`, of the conjugates of x with y; the other dimensions broadcast."""
+    return _out(_ops.linalg_vecdot(x, y, whole("vecdot", "dim", dim)), out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:

@@ -62,7 +62,9 @@ def _summed(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     return x.sum(dims, keepdim) if dims else x
 
 
-def sum(input: Tensor, dim: Any = None, *, keepdim: Any = False, dtype: Any = None, mask: Tensor | None = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Any = None, *, keepdim: Any = False, dtype: Any = None, mask: Tensor | None = None
+) -> Tensor:
     """The sum over `dim` (all by default)."""
     x = _widened(input, dtype)
     return _summed(_kept(x, mask, 0), _dims(input, dim), bool(keepdim))

@@ -492,7 +492,9 @@ def close(a: rt.Tensor, b: rt.Tensor, scale: float = 1.0) -> None:
 
 
 @pytest.mark.parametrize("dtype", ALL)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (5, 2), (2, 5), (3, 4, 4), (2, 0, 3), (33, 20), (20, 33), (130, 130)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 3), (5, 2), (2, 5), (3, 4, 4), (2, 0, 3), (33, 20), (20, 33), (130, 130)]
+)
 def test_lu(shape: tuple[int, ...], dtype: Any) -> None:
     a = some(*shape, dtype=dtype)
     p, lower, upper = rt.linalg.lu(a)

@@ -1198,7 +1198,16 @@ def bad_minor(a: Any) -> int:
     return minors[0] if minors else 0
 
 
+@reference
+def svd(x: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = np.linalg.svd(x, not some)
+    if not compute_uv:
+        u, vh = (np.zeros((*x.shape[:-2], k, k)) for k in x.shape[-2:])
+    return u, s, np.swapaxes(vh, -1, -2)
+
+
 REFERENCE.update(
+    linalg_vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
     linalg_inv_ex=lambda x, check_errors=False: failing(np.linalg.inv, zero_pivot)(x),
     linalg_cholesky_ex=lambda x, upper=False, check_errors=False: failing(REFERENCE["cholesky"], bad_minor)(x, upper),
     linalg_solve_ex=lambda a, b, left=True, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(a, b, left),
@@ -1241,6 +1250,9 @@ def by_size(values: Any) -> Any:
 UNIQUE |= {
     "linalg_eigvals": lambda w: (by_size(w),),
     "linalg_eig": lambda w, v: (by_size(w), (v * w) @ np.linalg.inv(v), np.abs(v).T[np.lexsort((w.imag.round(6), w.real.round(6)))]),
+    "svd": lambda u, s, v: (
+        s, gram(u), gram(v), (u[..., :, : s.shape[-1]] * s[..., None, :]) @ np.swapaxes(v, -1, -2)[..., : s.shape[-1], :],
+    ),
     "svd_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
     "pca_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
     "linalg_ldl_factor_ex": lambda ld, pivots, info: (whole_of(ld, pivots), info),
@@ -1255,6 +1267,7 @@ def whole_of(ld: Any, pivots: Any) -> Any:
     # As the solutions with unit vectors, which are known by another way.
     columns = [_ops.linalg_ldl_solve(*map(rt.from_numpy, (ld, pivots)), rt.eye(n, dtype=rt.float64))]
     return np.linalg.inv(columns[0].numpy())
+
 
 # ---- images ----
 
@@ -2269,7 +2282,10 @@ class Arguments:
             k: getattr(rt if ours else np, "bool" if ours and k == "bool_" else k if k == "bool_" else v)
             for k, v in types.items()
         }
-        typed = {k: lambda v, d=d: wrap(np.array(v, d)) for k, d in (("u8", np.uint8), ("single", np.float32), ("pivots", np.int32))}
+        typed = {
+            k: lambda v, d=d: wrap(np.array(v, d))
+            for k, d in (("u8", np.uint8), ("single", np.float32), ("pivots", np.int32))
+        }
         return {
             "r": real(rng.standard_normal), "p": real(lambda s: rng.uniform(0.5, 2, s)),
             "z": real(lambda s: rng.uniform(0.5, 2, s) * rng.choice([-1.0, 1.0], s)),
@@ -2410,7 +2426,7 @@ def test_every_option_is_tried() -> None:
 # Whose results are unique only in part, or whose input has to stay symmetric; tests/test_gradients.py knows how.
 GAUGED = {
     "linalg_eigh", "linalg_eigvalsh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv", "linalg_eig",
-    "linalg_cholesky_ex", "svd_lowrank", "pca_lowrank",
+    "linalg_cholesky_ex", "svd", "svd_lowrank", "pca_lowrank",
 }  # fmt: skip
 # Whose statistics of earlier batches are constants.
 RUNNING = {"batch_norm", "batch_norm_eval", "instance_norm"}

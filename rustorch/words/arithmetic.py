@@ -171,15 +171,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """PyTorch's old word for `linalg.svd`: U, S and V (not its transpose). Without `compute_uv` U and V are zeros."""
-    if compute_uv:
-        u, s, vh = _ops.linalg_svd(input, not some)
-        v = vh.mH
-    else:
-        s = _ops.linalg_svdvals(input)
-        u, v = (input.new_zeros(*input.shape[:-2], input.shape[k], input.shape[k]) for k in (-2, -1))
-    if out is not None:
-        u, s, v = (into(o, r, "svd", input) for o, r in zip(out, (u, s, v)))
-    return return_svd(u, s, v)
+    return _pair(_ops.svd(input, some, compute_uv), return_svd, out, input)
 
 
 def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:

@@ -297,9 +297,7 @@ def histogram(
     return _pair((hist, edges[0]), return_histogram, out, input)
 
 
-def histogramdd(
-    input: Tensor, bins: Any, range: Any = None, weight: Any = None, density: bool = False
-) -> Any:
+def histogramdd(input: Tensor, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """As `histogram`, of points `[..., d]`: the histogram has `d` dimensions, and there are edges for each; one number of
     bins, or one (or edges) for each dimension.
     """

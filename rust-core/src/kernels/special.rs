@@ -457,6 +457,12 @@ pub fn zeta(s: f64, q: f64) -> f64 {
             return f64::NAN;
         }
     }
+    if q < -20.0 {
+        // The bases below 0 are -(below + j) for j = 0 to `count - 1`, those above begin with `1 - below`.
+        let (count, below) = ((-q).floor() + 1.0, -q - (-q).floor());
+        let sum = zeta(s, below) - zeta(s, below + count);
+        return zeta(s, 1.0 - below) + if s % 2.0 == 0.0 { sum } else { -sum };
+    }
     let (mut sum, mut a) = (0.0, q);
     while a < 10.0 {
         sum += a.powf(-s);
@@ -478,6 +484,9 @@ pub fn zeta(s: f64, q: f64) -> f64 {
     ];
     let (mut power, mut factor) = (a.powf(-s - 1.0), s);
     for (k, b) in TERMS.iter().enumerate() {
+        if power == 0.0 {
+            break;
+        }
         sum += b * factor * power;
         let j = s + 2.0 * k as f64;
         factor *= (j + 1.0) * (j + 2.0);

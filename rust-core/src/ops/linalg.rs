@@ -967,6 +967,41 @@ ops! {
         takes: Takes::COMPLEX, conjugates: true,
     }
 
+    /// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+    /// `compute_uv` `U` and `V` are square and zero.
+    svd(input: Tensor, some: Bool = true, compute_uv: Bool = true) -> Triple, Special {
+        body: Composite(|c| {
+            let (a, some, vectors) = (c.x(0), c.bool(0), c.bool(1));
+            if vectors {
+                let f = Tensor::linalg_svd(a, !some)?;
+                return Ok(Outs::from_iter([f[0].clone(), f[1].clone(), f[2].transpose(-2, -1)?.conj()?]));
+            }
+            let (batch, m, n) = matrices(a)?;
+            let zeros = |k: usize| {
+                let shape: Dims = batch.iter().copied().chain([k, k]).collect();
+                if c.meta { Spec::rows(&shape, a.dtype())?.meta() } else { Tensor::filled(&shape, Scalar::Int(0), a.dtype()) }
+            };
+            Ok(Outs::from_iter([zeros(m)?, Tensor::linalg_svdvals(a)?, zeros(n)?]))
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2)", message: "at least 2 dimensions" }],
+        samples: &["r(3, 2)", "r(3, 3), False", "r(2, 3), True, False"],
+    }
+
+    /// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+    linalg_vecdot(x: Tensor, y: Tensor, dim: Int = -1) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, y) = (c.x(0), c.x(1));
+            if x.dtype() != y.dtype() || !x.dtype().is_differentiable() {
+                bail!(DType, "expected two floating point tensors of one dtype, got {} and {}", x.dtype(), y.dtype());
+            }
+            one(x.conj()?.mul(y)?.sum(Some(&[c.int(0)]), false, None)?)
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, dtype=rt.float64)", message: "of one dtype" }],
+        samples: &["r(2, 3), r(3)", "r(2, 3), r(2, 3), 0"],
+    }
+
     /// Singular values (falling) of matrices `[..., m, n]`.
     linalg_svdvals(A: Tensor) -> Tensor, Special {
         body: Kernel(

@@ -494,7 +494,8 @@ fn count_points(x: &Tensor, edges: &[Tensor], weight: Option<&Tensor>, density: 
         for (k, edges) in edges.iter().enumerate() {
             let v = x[i * d + k];
             let (Some(&low), Some(&high)) = (edges.first(), edges.last()) else { continue 'points };
-            if !(v >= low && v <= high) {
+            // One edge alone bounds nothing.
+            if !(v >= low && v <= high) || sizes[k] == 0 {
                 continue 'points;
             }
             // The upper bound belongs to the last interval.
@@ -543,7 +544,6 @@ fn given_edges(c: &Call, d: usize) -> Result<List<Tensor>> {
     }
     Ok(edges)
 }
-
 
 ops! {
     /// The `p`-norm of `input - other`.
