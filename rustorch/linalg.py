@@ -13,13 +13,14 @@ from ._arguments import check_into, into, named_result, several, whole
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
 from .errors import DTypeError, InvalidArgumentError, ShapeMismatchError
+from .errors import InvalidArgumentError as LinAlgError
 
 __all__ = [
     "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
     "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor",
-    "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm",
-    "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve",
-    "vander", "vecdot", "vector_norm",
+    "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
+    "tensorsolve", "vander", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 _QR = named_result("linalg_qr", "Q R")
@@ -104,7 +105,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
 
 
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
-    """As `cholesky`; a matrix that is not positive definite is told by a number (the order of the minor that is not)."""
+    """As `cholesky`; a matrix that is not positive definite is told by the order of the minor that is not."""
     return _outs(_CholeskyEx, _ops.linalg_cholesky_ex(A, upper, check_errors), out)
 
 

@@ -1,6 +1,7 @@
-"""Reductions and softmax of the elements that a mask lets through: `rustorch.masked`, with the arguments of `torch.masked`.
+"""Reductions and softmax of the elements that a mask lets through: `rustorch.masked`, as `torch.masked`.
 
-`mask` is True where an element counts; it is broadcast to the input. Where none counts, the result is that of no elements.
+`mask` is True where an element counts; it is broadcast to the input. Where none counts, the result is that of no
+elements.
 """
 
 from __future__ import annotations

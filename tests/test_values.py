@@ -1108,8 +1108,8 @@ def lu_unpack(lu: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: boo
 
 @reference
 def linalg_lu_solve(lu: Any, pivots: Any, b: Any, left: bool = True, adjoint: bool = False) -> Any:
-    p, l, u = lu_unpack(lu, pivots)
-    a = np.linalg.inv((p @ l @ u).T if adjoint else p @ l @ u)
+    p, lower, upper = lu_unpack(lu, pivots)
+    a = np.linalg.inv((p @ lower @ upper).T if adjoint else p @ lower @ upper)
     return a @ b if left else b @ a
 
 
@@ -1171,6 +1171,11 @@ def matrix_exp(x: Any) -> Any:
     return e + np.eye(x.shape[-1])
 
 
+def squared(factor: Any, upper: bool) -> Any:
+    """The matrix with this Cholesky factor."""
+    return np.triu(factor).T @ np.triu(factor) if upper else np.tril(factor) @ np.tril(factor).T
+
+
 def low_rank(x: Any, q: int) -> Any:
     u, s, vh = np.linalg.svd(x, full_matrices=False)
     return u[..., :q], s[..., :q], np.swapaxes(vh, -1, -2)[..., :q]
@@ -1210,7 +1215,9 @@ REFERENCE.update(
     linalg_vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
     linalg_inv_ex=lambda x, check_errors=False: failing(np.linalg.inv, zero_pivot)(x),
     linalg_cholesky_ex=lambda x, upper=False, check_errors=False: failing(REFERENCE["cholesky"], bad_minor)(x, upper),
-    linalg_solve_ex=lambda a, b, left=True, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(a, b, left),
+    linalg_solve_ex=lambda a, b, left=True, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(
+        a, b, left
+    ),
     solve_matrices_ex=lambda a, b, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(a, b),
     linalg_lu=lambda x, pivot=True: batched(lambda a: lu_unpack(*eliminated(a)), 3)(x),
     pivots_to_rows=lambda p, m, inverse=False: np.argsort(permuted(p, m)) if inverse else permuted(p, m),
@@ -1226,12 +1233,8 @@ REFERENCE.update(
     linalg_tensorsolve=lambda a, b, dims=None: np.linalg.tensorsolve(a, b, dims),
     linalg_vander=lambda x, n=None: np.stack([x**k for k in range(x.shape[-1] if n is None else n)], -1),
     vander=np.vander,
-    cholesky_solve=lambda b, l, upper=False: np.linalg.inv(
-        np.triu(l).T @ np.triu(l) if upper else np.tril(l) @ np.tril(l).T
-    ) @ b,
-    cholesky_inverse=lambda l, upper=False: np.linalg.inv(
-        np.triu(l).T @ np.triu(l) if upper else np.tril(l) @ np.tril(l).T
-    ),
+    cholesky_solve=lambda b, factor, upper=False: np.linalg.inv(squared(factor, upper)) @ b,
+    cholesky_inverse=lambda factor, upper=False: np.linalg.inv(squared(factor, upper)),
     triangular_solve=lambda b, a, upper=True, transpose=False, unitriangular=False: (
         np.linalg.solve(triangle(a, upper, unitriangular).T if transpose else triangle(a, upper, unitriangular), b), a,
     ),
@@ -1242,16 +1245,20 @@ REFERENCE.update(
 )  # fmt: skip
 
 
+def order_of(values: Any) -> Any:
+    """An order of complex numbers that rounding does not change."""
+    return np.lexsort((values.imag.round(6), values.real.round(6)))
+
+
 def by_size(values: Any) -> Any:
-    """Complex numbers in an order of their own."""
-    return values[np.lexsort((values.imag.round(6), values.real.round(6)))]
+    return values[order_of(values)]
 
 
 UNIQUE |= {
     "linalg_eigvals": lambda w: (by_size(w),),
-    "linalg_eig": lambda w, v: (by_size(w), (v * w) @ np.linalg.inv(v), np.abs(v).T[np.lexsort((w.imag.round(6), w.real.round(6)))]),
+    "linalg_eig": lambda w, v: (by_size(w), (v * w) @ np.linalg.inv(v), np.abs(v).T[order_of(w)]),
     "svd": lambda u, s, v: (
-        s, gram(u), gram(v), (u[..., :, : s.shape[-1]] * s[..., None, :]) @ np.swapaxes(v, -1, -2)[..., : s.shape[-1], :],
+        s, gram(u), gram(v), (u[..., : s.shape[-1]] * s[..., None, :]) @ np.swapaxes(v[..., : s.shape[-1]], -1, -2),
     ),
     "svd_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
     "pca_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
@@ -2039,7 +2046,7 @@ def airy(x: float) -> float:
         return float(first * f - slope * g)
 
 
-def zeta(s: float, q: float) -> float:
+def hurwitz(s: float, q: float) -> float:
     """Many terms, and the rest by Euler and Maclaurin."""
     if math.isnan(s) or math.isnan(q):
         return nan
@@ -2118,8 +2125,8 @@ REFERENCE.update(
     special_spherical_bessel_j0=each(lambda x: 0.0 if math.isinf(x) else math.sin(x) / x if x else 1.0),
     special_airy_ai=each(airy),
     special_erfcx=each(
-        lambda x: math.exp(x * x) * math.erfc(x) if abs(x) < 20 else inf if x < 0 else integral(
-            lambda t: np.exp(-t * t - 2 * x * t), 0, 20 / x) * 2 / math.sqrt(math.pi) if x < inf else x if x != x else 0.0
+        lambda x: x if x != x else math.exp(x * x) * math.erfc(x) if abs(x) < 20 else inf if x < 0 else 0.0 if x == inf
+        else integral(lambda t: np.exp(-t * t - 2 * x * t), 0, 20 / x) * 2 / math.sqrt(math.pi)
     ),
     special_ndtr=each(lambda x: math.erfc(-x / math.sqrt(2)) / 2),
     special_log_ndtr=each(
@@ -2129,7 +2136,7 @@ REFERENCE.update(
     special_ndtri=each(normal_quantile),
     special_entr=each(lambda x: x if x != x else -inf if x < 0 or x == inf else 0.0 if x == 0 else -x * math.log(x)),
     special_xlog1py=lambda x, y: np.where((x == 0) & ~np.isnan(y), 0.0, x * np.log1p(y)),
-    special_zeta=each(zeta),
+    special_zeta=each(hurwitz),
     igamma=each(lower_gamma),
     igammac=each(lambda a, x: 1 - lower_gamma(a, x)),
     mvlgamma=each(

@@ -298,8 +298,8 @@ def histogram(
 
 
 def histogramdd(input: Tensor, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
-    """As `histogram`, of points `[..., d]`: the histogram has `d` dimensions, and there are edges for each; one number of
-    bins, or one (or edges) for each dimension.
+    """As `histogram`, of points `[..., d]`: the histogram has `d` dimensions, and there are edges for each; one number
+    of bins, or one (or edges) for each dimension.
     """
     if input.ndim < 2:
         raise ShapeMismatchError(f"histogramdd: expected at least two dimensions, got shape {list(input.shape)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import rustorch as rt
@@ -21,8 +22,8 @@ _Result = namedtuple("_ASMoutput", "output loss")
 
 
 class AdaptiveLogSoftmaxWithLoss(Module):
-    """A softmax in clusters (Grave et al., arXiv:1609.04309): the most frequent classes, up to the first of `cutoffs`, and
-    one for each cluster stand in the head; a cluster's classes have `in_features / div_value ** (i + 1)` features.
+    """A softmax in clusters (Grave et al., arXiv:1609.04309): the most frequent classes, up to the first of `cutoffs`,
+    and one for each cluster stand in the head; a cluster's classes have `in_features / div_value ** (i + 1)` features.
 
     Args:
         in_features: Features of the input [N, in_features] (or [in_features]).
@@ -47,7 +48,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     ) -> None:
         super().__init__()
         cutoffs = list(cutoffs)
-        rising = all(a < b for a, b in zip(cutoffs, cutoffs[1:]))
+        rising = all(a < b for a, b in pairwise(cutoffs))
         whole = all(int(c) == c for c in cutoffs)
         if not cutoffs or not rising or not whole or min(cutoffs) <= 0 or max(cutoffs) > n_classes - 1:
             raise InvalidArgumentError(
