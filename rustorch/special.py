@@ -66,6 +66,21 @@ def _of_two(name: str) -> Callable[..., Tensor]:
         r = op(operand(input), operand(other))
         return r if out is None else into(out, r)  # type: ignore[no-any-return]
 
+    return _named(f, name, op)
+
+
+def _polynomial(name: str) -> Callable[..., Tensor]:
+    """Polynomials of degree `n` at `x`, of which one may be a plain number."""
+    op = getattr(_ops, f"special_{name}")
+
+    def f(x: Any, n: Any, *, out: Any = None) -> Tensor:
+        r = op(operand(x), operand(n))
+        return r if out is None else into(out, r)  # type: ignore[no-any-return]
+
+    return _named(f, name, op)
+
+
+def _named(f: Callable[..., Tensor], name: str, op: Any) -> Callable[..., Tensor]:
     f.__name__ = f.__qualname__ = name
     f.__doc__ = op.__doc__
     return f
@@ -73,18 +88,18 @@ def _of_two(name: str) -> Callable[..., Tensor]:
 
 xlog1py = _of_two("xlog1py")
 zeta = _of_two("zeta")
-chebyshev_polynomial_t = _of_two("chebyshev_polynomial_t")
-chebyshev_polynomial_u = _of_two("chebyshev_polynomial_u")
-chebyshev_polynomial_v = _of_two("chebyshev_polynomial_v")
-chebyshev_polynomial_w = _of_two("chebyshev_polynomial_w")
-shifted_chebyshev_polynomial_t = _of_two("shifted_chebyshev_polynomial_t")
-shifted_chebyshev_polynomial_u = _of_two("shifted_chebyshev_polynomial_u")
-shifted_chebyshev_polynomial_v = _of_two("shifted_chebyshev_polynomial_v")
-shifted_chebyshev_polynomial_w = _of_two("shifted_chebyshev_polynomial_w")
-hermite_polynomial_h = _of_two("hermite_polynomial_h")
-hermite_polynomial_he = _of_two("hermite_polynomial_he")
-laguerre_polynomial_l = _of_two("laguerre_polynomial_l")
-legendre_polynomial_p = _of_two("legendre_polynomial_p")
+chebyshev_polynomial_t = _polynomial("chebyshev_polynomial_t")
+chebyshev_polynomial_u = _polynomial("chebyshev_polynomial_u")
+chebyshev_polynomial_v = _polynomial("chebyshev_polynomial_v")
+chebyshev_polynomial_w = _polynomial("chebyshev_polynomial_w")
+shifted_chebyshev_polynomial_t = _polynomial("shifted_chebyshev_polynomial_t")
+shifted_chebyshev_polynomial_u = _polynomial("shifted_chebyshev_polynomial_u")
+shifted_chebyshev_polynomial_v = _polynomial("shifted_chebyshev_polynomial_v")
+shifted_chebyshev_polynomial_w = _polynomial("shifted_chebyshev_polynomial_w")
+hermite_polynomial_h = _polynomial("hermite_polynomial_h")
+hermite_polynomial_he = _polynomial("hermite_polynomial_he")
+laguerre_polynomial_l = _polynomial("laguerre_polynomial_l")
+legendre_polynomial_p = _polynomial("legendre_polynomial_p")
 
 __all__ = [
     "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "chebyshev_polynomial_t", "chebyshev_polynomial_u",

@@ -90,7 +90,12 @@ pub(crate) use with;
 
 /// Runs `f` for each matrix of a batch, on several threads, with a workspace of `work` bytes; `cost` is about the number of
 /// operations for one. If it fails for some, the first of these counts.
-pub(crate) fn each(batch: &[usize], cost: usize, work: usize, f: &(dyn Fn(usize, &mut Work) -> Result<()> + Sync)) -> Result<()> {
+pub(crate) fn each(
+    batch: &[usize],
+    cost: usize,
+    work: usize,
+    f: &(dyn Fn(usize, &mut Work) -> Result<()> + Sync),
+) -> Result<()> {
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let fails = |k: usize, e: Error| {
         let mut first = failed.lock().unwrap_or_else(|e| e.into_inner());
@@ -136,7 +141,11 @@ pub(crate) fn wide(t: &Tensor) -> Result<Tensor> {
 }
 
 /// Runs `f` for each matrix of a batch, if there are `elements` at all; [`factor`] takes memory for its work itself.
-pub(crate) fn each_complex(batch: &[usize], elements: usize, f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>) -> Result<()> {
+pub(crate) fn each_complex(
+    batch: &[usize],
+    elements: usize,
+    f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>,
+) -> Result<()> {
     let count = if elements == 0 { 0 } else { product(batch) };
     for k in 0..count {
         crate::memory::check()?;
@@ -204,7 +213,9 @@ pub(crate) fn product(batch: &[usize]) -> usize {
 /// An identity matrix.
 pub(crate) fn identity(n: usize, dtype: DType) -> Result<Tensor> {
     let e = Tensor::filled(&[n, n], Scalar::Int(0), dtype)?;
-    copy_into(&e.with_layout(Layout::new(Dims::from_slice(&[n]), [n as isize + 1].into_iter().collect(), 0)?), &Tensor::filled(&[], Scalar::Int(1), dtype)?)?;
+    copy_into(
+        &e.with_layout(Layout::new(Dims::from_slice(&[n]), [n as isize + 1].into_iter().collect(), 0)?),
+        &Tensor::filled(&[], Scalar::Int(1), dtype)?,
+    )?;
     Ok(e)
 }
-

@@ -711,14 +711,19 @@ fn schur(a: &mut [C], n: usize, z: &mut [C], norm: f64) -> Result<bool> {
             return Ok(false);
         }
         // The eigenvalue of the last two rows that is closer to the last element; now and then something else.
-        let (p, q, r, s) = (a[(last - 1) * n + last - 1], a[(last - 1) * n + last], a[last * n + last - 1], a[last * n + last]);
+        let (p, q, r, s) =
+            (a[(last - 1) * n + last - 1], a[(last - 1) * n + last], a[last * n + last - 1], a[last * n + last]);
         let shift = if steps % 10 == 0 {
             s + c(r.size(), 0.0)
         } else {
             let half = (p - s) * 0.5;
             let root = (half * half + q * r).sqrt();
             let far = if (half + root).size() > (half - root).size() { half + root } else { half - root };
-            if far.holds() { s - q * r / far } else { s }
+            if far.holds() {
+                s - q * r / far
+            } else {
+                s
+            }
         };
         (start..end).for_each(|i| a[i * n + i] = a[i * n + i] - shift);
         for k in start..last {

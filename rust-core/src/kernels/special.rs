@@ -554,7 +554,17 @@ fn chebyshev(kind: usize, x: f64, n: f64) -> f64 {
     }
     if x.abs() > 1.0 {
         // They grow without bounds; it is the sign that counts, and digits where they are few.
-        return recur(n, first, MANY, |_, q, p| if q.is_infinite() { if x > 0.0 { q } else { -q } } else { (x + x) * q - p });
+        return recur(n, first, MANY, |_, q, p| {
+            if q.is_infinite() {
+                if x > 0.0 {
+                    q
+                } else {
+                    -q
+                }
+            } else {
+                (x + x) * q - p
+            }
+        });
     }
     let t = x.acos();
     match kind {

@@ -25,9 +25,38 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, arithmetic, functions, special, comparison, logic, activation, reduce, statistics, scan, sort, copying, views, view_copies,
-    joining, arrange, index, matmul, linalg, factors, conv, pool, resize, embedding, norm, loss, ctc, random, rnn, attention,
-    optim, complex
+    create,
+    arithmetic,
+    functions,
+    special,
+    comparison,
+    logic,
+    activation,
+    reduce,
+    statistics,
+    scan,
+    sort,
+    copying,
+    views,
+    view_copies,
+    joining,
+    arrange,
+    index,
+    matmul,
+    linalg,
+    factors,
+    conv,
+    pool,
+    resize,
+    embedding,
+    norm,
+    loss,
+    ctc,
+    random,
+    rnn,
+    attention,
+    optim,
+    complex
 );
 
 /// [`call_into`] by name, checking the arguments against the declaration.
