@@ -257,10 +257,13 @@ pub fn airy_ai(x: f64) -> f64 {
 
 // ---- the normal distribution ----
 
-/// `e^(x^2) erfc(x)`.
+/// `e^(x^2) erfc(x)`, for large numbers by the series in `1 / x` (DLMF 7.12.1).
 pub fn erfcx(x: f64) -> f64 {
+    if x > 25.0 {
+        return sum_of_products(|k| (0.5 - k) / x / x) / x / PI.sqrt();
+    }
     if x >= 0.0 {
-        return if x.is_infinite() { 0.0 } else { super::math::double::erfcx(x) };
+        return super::math::double::erfcx(x);
     }
     if x.is_nan() {
         return x;
@@ -463,10 +466,14 @@ pub fn zeta(s: f64, q: f64) -> f64 {
         let sum = zeta(s, below) - zeta(s, below + count);
         return zeta(s, 1.0 - below) + if s % 2.0 == 0.0 { sum } else { -sum };
     }
-    let (mut sum, mut a) = (0.0, q);
-    while a < 10.0 {
-        sum += a.powf(-s);
+    let (mut sum, mut a) = (0.0f64, q);
+    while a < 10.0 + s {
+        let term = a.powf(-s);
+        sum += term;
         a += 1.0;
+        if a > 2.0 && term <= sum.abs() * 1e-18 || a > 0.0 && sum.is_infinite() {
+            return sum;
+        }
     }
     sum += a.powf(1.0 - s) / (s - 1.0) + 0.5 * a.powf(-s);
     // B(2k) / (2k)!
