@@ -9514,6 +9514,36 @@ def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, T
     return t
 
 
+_py_svd = lib.py_svd
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+    `compute_uv` `U` and `V` are square and zero.
+    """
+    try:
+        t = _py_svd(input._h, some if some.__class__ is bool else bool_(some), compute_uv if compute_uv.__class__ is bool else bool_(compute_uv))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("svd", e, "Tensor Bool Bool", input=input, some=some, compute_uv=compute_uv) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_vecdot = lib.py_linalg_vecdot
+
+
+def linalg_vecdot(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
+    """Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast."""
+    try:
+        t = _py_linalg_vecdot(x._h, y._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_vecdot", e, "Tensor Tensor Int", x=x, y=y, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_linalg_svdvals = lib.py_linalg_svdvals
 
 
@@ -12563,7 +12593,7 @@ _py_normal_tensors = lib.py_normal_tensors
 
 def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None) -> Tensor:
     """Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-    first one that is no plain number. No gradient flows.
+    first one that is no plain number. Gradients are zeros.
     """
     try:
         mean = operand(mean)

@@ -3746,6 +3746,21 @@ rt_status rt_linalg_svd(const struct rt_tensor *A,
                         struct rt_tensor **out1,
                         struct rt_tensor **out2);
 
+// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+// `compute_uv` `U` and `V` are square and zero.
+rt_status rt_svd(const struct rt_tensor *input,
+                 bool some,
+                 bool compute_uv,
+                 struct rt_tensor **out0,
+                 struct rt_tensor **out1,
+                 struct rt_tensor **out2);
+
+// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+rt_status rt_linalg_vecdot(const struct rt_tensor *x,
+                           const struct rt_tensor *y,
+                           int64_t dim,
+                           struct rt_tensor **out);
+
 // Singular values (falling) of matrices `[..., m, n]`.
 rt_status rt_linalg_svdvals(const struct rt_tensor *A, struct rt_tensor **out);
 
@@ -5373,7 +5388,7 @@ rt_status rt_normal_float(double mean,
                           struct rt_tensor **out);
 
 // Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-// first one that is no plain number. No gradient flows.
+// first one that is no plain number. Gradients are zeros.
 rt_status rt_normal_tensors(const struct rt_tensor *mean,
                             const struct rt_tensor *std,
                             struct rt_generator *generator,

@@ -4222,6 +4222,20 @@ inline std::array<Tensor, 3> linalg_svd(const Tensor &A, bool full_matrices = tr
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
+/// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without `compute_uv` `U` and `V` are square and zero.
+inline std::array<Tensor, 3> svd(const Tensor &input, bool some = true, bool compute_uv = true) {
+  rt_tensor *out_[3] = {};
+  check(rt_svd(input.get(), some, compute_uv, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+inline Tensor linalg_vecdot(const Tensor &x, const Tensor &y, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_vecdot(x.get(), y.get(), dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Singular values (falling) of matrices `[..., m, n]`.
 inline Tensor linalg_svdvals(const Tensor &A) {
   rt_tensor *out_[1] = {};
@@ -5507,7 +5521,7 @@ inline Tensor normal_float(double mean, double std, Ints size, Generator *genera
   return Tensor(out_[0]);
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. No gradient flows.
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. Gradients are zeros.
 inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));

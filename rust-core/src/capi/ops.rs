@@ -9062,6 +9062,39 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
     })
 }
 
+/// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+/// `compute_uv` `U` and `V` are square and zero.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_svd(
+    input: *const rt_tensor,
+    some: bool,
+    compute_uv: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::svd, &handles, &[]);
+        call_some(&table::linalg::defs::svd, ins, &[Attr::Bool(some), Attr::Bool(compute_uv)], &[out0, out1, out2])
+    })
+}
+
+/// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_vecdot(
+    x: *const rt_tensor,
+    y: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, y];
+        let ins = inputs(&table::linalg::defs::linalg_vecdot, &handles, &[]);
+        call_one(&table::linalg::defs::linalg_vecdot, ins, &[Attr::Int(dim)], out)
+    })
+}
+
 /// Singular values (falling) of matrices `[..., m, n]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_svdvals(
@@ -12365,7 +12398,7 @@ pub unsafe extern "C-unwind" fn rt_normal_float(
 }
 
 /// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-/// first one that is no plain number. No gradient flows.
+/// first one that is no plain number. Gradients are zeros.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,
