@@ -9892,14 +9892,14 @@ def linalg_matrix_norm(input: Tensor, ord: str | None = "fro", number: Number | 
 _py_linalg_cond = lib.py_linalg_cond
 
 
-def linalg_cond(input: Tensor, word: str | None = None, p: Number | None = None) -> Tensor:
-    """The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses,
+def linalg_cond(input: Tensor, ord: str | None = None, p: Number | None = None) -> Tensor:
+    """The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
     infinity for singular ones.
     """
     try:
-        t = _py_linalg_cond(input._h, word(word), *optional_number(p))
+        t = _py_linalg_cond(input._h, word(ord), *optional_number(p))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_cond", e, "Tensor Str OptScalar", input=input, word=word, p=p) from None
+        raise misuse("linalg_cond", e, "Tensor Str OptScalar", input=input, ord=ord, p=p) from None
     if t is None:
         raise error()
     return t

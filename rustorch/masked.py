@@ -23,7 +23,8 @@ def _kept(input: Tensor, mask: Tensor | None, otherwise: Any) -> Tensor:
     """The input, and `otherwise` where it does not count."""
     if mask is None:
         return input
-    return rt.where(mask, input, rt.full((), otherwise, dtype=input.dtype))
+    kept: Tensor = rt.where(mask, input, rt.full((), otherwise, dtype=input.dtype))
+    return kept
 
 
 def _dims(input: Tensor, dim: Any) -> tuple[int, ...]:

@@ -64,7 +64,7 @@ def _of_two(name: str) -> Callable[..., Tensor]:
 
     def f(input: Any, other: Any, *, out: Any = None) -> Tensor:
         r = op(operand(input), operand(other))
-        return r if out is None else into(out, r)  # type: ignore[no-any-return]
+        return r if out is None else into(out, r)
 
     return _named(f, name, op)
 
@@ -75,7 +75,7 @@ def _polynomial(name: str) -> Callable[..., Tensor]:
 
     def f(x: Any, n: Any, *, out: Any = None) -> Tensor:
         r = op(operand(x), operand(n))
-        return r if out is None else into(out, r)  # type: ignore[no-any-return]
+        return r if out is None else into(out, r)
 
     return _named(f, name, op)
 

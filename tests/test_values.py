@@ -1228,7 +1228,7 @@ REFERENCE.update(
     linalg_householder_product=lambda a, tau: reflected(a, tau)[:, : a.shape[1]],
     linalg_eig=lambda x: tuple(np.linalg.eig(x)),
     linalg_eigvals=np.linalg.eigvals,
-    linalg_cond=lambda x, word="", p=None: np.linalg.cond(x, word or p),
+    linalg_cond=lambda x, ord="", p=None: np.linalg.cond(x, ord or p),
     linalg_tensorinv=np.linalg.tensorinv,
     linalg_tensorsolve=lambda a, b, dims=None: np.linalg.tensorsolve(a, b, dims),
     linalg_vander=lambda x, n=None: np.stack([x**k for k in range(x.shape[-1] if n is None else n)], -1),

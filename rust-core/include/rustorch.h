@@ -3923,10 +3923,10 @@ rt_status rt_linalg_matrix_norm(const struct rt_tensor *input,
                                 int32_t dtype,
                                 struct rt_tensor **out);
 
-// The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses,
+// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
 // infinity for singular ones.
 rt_status rt_linalg_cond(const struct rt_tensor *input,
-                         const char *word,
+                         const char *ord,
                          struct rt_scalar p,
                          struct rt_tensor **out);
 

@@ -4397,10 +4397,10 @@ inline Tensor linalg_matrix_norm(const Tensor &input, const char *ord = "fro", S
   return Tensor(out_[0]);
 }
 
-/// The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses, infinity for singular ones.
-inline Tensor linalg_cond(const Tensor &input, const char *word = "", Scalar p = Scalar()) {
+/// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses, infinity for singular ones.
+inline Tensor linalg_cond(const Tensor &input, const char *ord = "", Scalar p = Scalar()) {
   rt_tensor *out_[1] = {};
-  check(rt_linalg_cond(input.get(), word, p.value, out_ + 0));
+  check(rt_linalg_cond(input.get(), ord, p.value, out_ + 0));
   return Tensor(out_[0]);
 }
 

@@ -450,7 +450,7 @@ def _fractional(
     if samples is None:
         batch = 1 if input.dim() == n + 1 else input.size(0)
         samples = rt.rand(batch, input.size(-n - 1), n, dtype=input.dtype, device=input.device)
-    return getattr(_ops, op)(input, kernel_size, output_size, samples)  # type: ignore[no-any-return]
+    return getattr(_ops, op)(input, kernel_size, output_size, samples)
 
 
 def fractional_max_pool2d_with_indices(

@@ -63,7 +63,7 @@ def triangular_solve(
 
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """PyTorch's old word for `linalg.lu_factor_ex`; singular matrices are no error."""
-    results = _ops.linalg_lu_factor_ex(A, pivot)
+    results: tuple[Tensor, ...] = _ops.linalg_lu_factor_ex(A, pivot)
     if out is not None:
         results = tuple(into(o, r) for o, r in zip(out, results))
     return _LuWithInfo(*results) if get_infos else tuple(results[:2])

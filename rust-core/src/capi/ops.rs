@@ -9466,19 +9466,19 @@ pub unsafe extern "C-unwind" fn rt_linalg_matrix_norm(
     })
 }
 
-/// The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses,
+/// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
 /// infinity for singular ones.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_cond(
     input: *const rt_tensor,
-    word: *const c_char,
+    ord: *const c_char,
     p: rt_scalar,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::factors::defs::linalg_cond, &handles, &[]);
-        call_one(&table::factors::defs::linalg_cond, ins, &[a_str(word)?, a_opt_scalar(p)?], out)
+        call_one(&table::factors::defs::linalg_cond, ins, &[a_str(ord)?, a_opt_scalar(p)?], out)
     })
 }
 

@@ -898,9 +898,9 @@ ops! {
         ],
     }
 
-    /// The norm `p` (the singular values by default; `word` may be "fro" or "nuc") of matrices times that of their inverses,
+    /// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
     /// infinity for singular ones.
-    linalg_cond(input: Tensor, word: Str = "", p: OptScalar = None) -> Tensor, Special {
+    linalg_cond(input: Tensor, ord: Str = "", p: OptScalar = None) -> Tensor, Special {
         body: Composite(eval_cond),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), 'fro'", message: "square" }],

@@ -18,7 +18,7 @@ from .module import Module
 
 __all__ = ["AdaptiveLogSoftmaxWithLoss"]
 
-_Result = namedtuple("_ASMoutput", "output loss")
+_ASMoutput = namedtuple("_ASMoutput", "output loss")
 
 
 class AdaptiveLogSoftmaxWithLoss(Module):
@@ -78,9 +78,9 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draws all weights anew."""
         self.head.reset_parameters()
-        for first, second in self.tail:
-            first.reset_parameters()
-            second.reset_parameters()
+        for tail in self.tail:
+            for layer in (tail[0], tail[1]):  # type: ignore[index]
+                layer.reset_parameters()
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
         """The logarithms of the targets' probabilities, and the mean of their negatives, as `output` and `loss`."""
@@ -115,7 +115,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         head = F.log_softmax(self.head(input), dim=1)
         output = output + head.gather(1, head_target.unsqueeze(1)).squeeze(1)
         loss = (-output).mean()
-        return _Result(output if batched else output.squeeze(0), loss)
+        return _ASMoutput(output if batched else output.squeeze(0), loss)
 
     def log_prob(self, input: Tensor) -> Tensor:
         """The logarithms of the probabilities of all classes: [N, n_classes]."""
@@ -129,7 +129,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def predict(self, input: Tensor) -> Tensor:
         """The most probable class of each row: [N]."""
         head = self.head(input)
-        output = head.argmax(dim=1)
+        output: Tensor = head.argmax(dim=1)
         rest = output >= self.shortlist_size
         if not rest.any():
             return output

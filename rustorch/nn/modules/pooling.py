@@ -332,12 +332,12 @@ class _FractionalMaxPool(Module):
         _random_samples: Tensor | None = None,
     ) -> None:
         super().__init__()
-        of_each = _ntuple(self._dims)
-        self.kernel_size = of_each(kernel_size)
+        n = self._dims
+        self.kernel_size = _ntuple(kernel_size, n)
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
-        self.output_size = of_each(output_size) if output_size is not None else None
-        self.output_ratio = of_each(output_ratio) if output_ratio is not None else None
+        self.output_size = _ntuple(output_size, n) if output_size is not None else None
+        self.output_ratio = _ntuple(output_ratio, n) if output_ratio is not None else None
         name = type(self).__name__
         if (output_size is None) == (output_ratio is None):
             raise InvalidArgumentError(f"{name} requires either an output size or a ratio, and not both")
