@@ -178,7 +178,7 @@ def matrix_exp(A: Tensor) -> Tensor:
 
 def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:
     """A norm of matrices times that of their inverses: p is None (2), 2, -2, 1, -1, inf, -inf, "fro" or "nuc"."""
-    word, number = (p, None) if isinstance(p, str) else ("", p)
+    word, number = (p, None) if isinstance(p, str) else (None, p)
     return _out(_ops.linalg_cond(A, word, number), out)
 
 
@@ -310,7 +310,7 @@ def matrix_norm(
     out: Any = None,
 ) -> Tensor:
     """Norms of matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
-    word, number = (ord, None) if isinstance(ord, str) else ("", ord)
+    word, number = (ord, None) if isinstance(ord, str) else (None, ord)
     return _out(_ops.linalg_matrix_norm(A, word, number, dim, keepdim, dtype), out)
 
 

@@ -40,6 +40,7 @@ NO_CASE = {
     ("gather", "sparse_grad"), ("embedding", "padding_idx"), ("scaled_dot_product_attention", "dropout_p"),
     ("multi_head_attention_forward", "dropout_p"), ("multi_head_attention_forward", "training"),
     ("multi_head_attention_forward", "is_causal"), ("rnn_layer", "keep"),
+    ("linalg_lu", "pivot"), ("linalg_lu_factor_ex", "pivot"),
 }  # fmt: skip
 
 inf, nan = math.inf, math.nan
@@ -2193,6 +2194,7 @@ def nonzero_static(x: Any, size: int, fill_value: int = -1) -> Any:
 def fractional_pool(n: int) -> Any:
     def pool(x: Any, kernel: Any, size: Any, random: Any) -> Any:
         kernel, size = (v if isinstance(v, (tuple, list)) else [v] * n for v in (kernel, size))
+        random = random.reshape(*x.shape[:-n], n)
         out, index = np.zeros(x.shape[:-n] + tuple(size)), np.zeros(x.shape[:-n] + tuple(size), np.int64)
         for plane in np.ndindex(*x.shape[:-n]):
             drawn = random[plane][::-1] if n == 2 else random[plane]

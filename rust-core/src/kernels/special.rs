@@ -272,7 +272,7 @@ pub fn erfcx(x: f64) -> f64 {
     let square = x * x;
     let e = square.exp();
     let e = if e.is_finite() { e + e * x.mul_add(x, -square) } else { e };
-    2.0 * e - super::math::double::erfcx(-x)
+    2.0 * e - erfcx(-x)
 }
 
 /// The logarithm of the normal distribution function.

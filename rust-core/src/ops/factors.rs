@@ -894,7 +894,8 @@ ops! {
             Refusal { call: "rt.ones(2)", message: "at least two dimensions" },
         ],
         samples: &[
-            "r(2, 3)", "r(2, 3), 'nuc'", "r(2, 3), '', 1", "r(2, 3, 2), '', -inf, [0, 1], True", "r(2, 3), '', 2", "r(3, 2), '', -2",
+            "r(2, 3)", "r(2, 3), 'nuc'", "r(2, 3), None, 1", "r(2, 3, 2), None, -inf, [0, 1], True", "r(2, 3), None, 2",
+            "r(3, 2), None, -2",
         ],
     }
 
@@ -904,7 +905,7 @@ ops! {
         body: Composite(eval_cond),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), 'fro'", message: "square" }],
-        samples: &["r(3, 2)", "m(3), '', -2", "m(3), 'fro'", "m(2, 2), '', 1", "m(2), 'nuc'"],
+        samples: &["r(3, 2)", "m(3), None, -2", "m(3), 'fro'", "m(2, 2), None, 1", "m(2), 'nuc'"],
     }
 
     /// How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`;
