@@ -95,6 +95,7 @@ _LAZY = {
     "linalg": "",
     "cpu": "",
     "signal": "",
+    "masked": "",
     "cuda": "",
     "backends": "",
     "interchange": "",

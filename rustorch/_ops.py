@@ -606,15 +606,20 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
 _py_signal_windows_cosine = lib.py_signal_windows_cosine
 
 
-def signal_windows_cosine(M: int, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def signal_windows_cosine(M: int, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The sine window `sin(pi (i + 1/2) / M)`; with `M + 1` in the place of `M` unless it is to be symmetric (`sym`)."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return signal_windows_cosine(M=M, sym=sym, dtype=dtype, requires_grad=requires_grad)
+            return signal_windows_cosine(M=M, sym=sym, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_signal_windows_cosine(M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "signal_windows_cosine", "Int Bool OptDType", M, sym, dtype)
+        else:
+            t = _py_signal_windows_cosine(M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("signal_windows_cosine", e, "Int Bool OptDType", M=M, sym=sym, dtype=dtype) from None
+        return astray(signal_windows_cosine, "signal_windows_cosine", e, "Int Bool OptDType", M=M, sym=sym, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -625,17 +630,22 @@ def signal_windows_cosine(M: int, sym: bool = True, *, dtype: dtype_ | None = No
 _py_signal_windows_exponential = lib.py_signal_windows_exponential
 
 
-def signal_windows_exponential(M: int, center: float | None = None, tau: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def signal_windows_exponential(M: int, center: float | None = None, tau: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The exponential window `exp(-|i - center| / tau)`. The center is that of the window, `(M - 1) / 2`, or `M / 2` unless it is
     to be symmetric (`sym`); only then another one may be given.
     """
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return signal_windows_exponential(M=M, center=center, tau=tau, sym=sym, dtype=dtype, requires_grad=requires_grad)
+            return signal_windows_exponential(M=M, center=center, tau=tau, sym=sym, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_signal_windows_exponential(M if M.__class__ is int else int_(M), NULL if center is None else (center,), tau, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "signal_windows_exponential", "Int OptFloat Float Bool OptDType", M, center, tau, sym, dtype)
+        else:
+            t = _py_signal_windows_exponential(M if M.__class__ is int else int_(M), NULL if center is None else (center,), tau, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("signal_windows_exponential", e, "Int OptFloat Float Bool OptDType", M=M, center=center, tau=tau, sym=sym, dtype=dtype) from None
+        return astray(signal_windows_exponential, "signal_windows_exponential", e, "Int OptFloat Float Bool OptDType", M=M, center=center, tau=tau, sym=sym, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -646,15 +656,20 @@ def signal_windows_exponential(M: int, center: float | None = None, tau: float =
 _py_signal_windows_gaussian = lib.py_signal_windows_gaussian
 
 
-def signal_windows_gaussian(M: int, std: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def signal_windows_gaussian(M: int, std: float = 1.0, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Gaussian window `exp(-((i - center) / std)^2 / 2)` around `(M - 1) / 2`, or `M / 2` unless it is to be symmetric (`sym`)."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return signal_windows_gaussian(M=M, std=std, sym=sym, dtype=dtype, requires_grad=requires_grad)
+            return signal_windows_gaussian(M=M, std=std, sym=sym, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_signal_windows_gaussian(M if M.__class__ is int else int_(M), std, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "signal_windows_gaussian", "Int Float Bool OptDType", M, std, sym, dtype)
+        else:
+            t = _py_signal_windows_gaussian(M if M.__class__ is int else int_(M), std, sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("signal_windows_gaussian", e, "Int Float Bool OptDType", M=M, std=std, sym=sym, dtype=dtype) from None
+        return astray(signal_windows_gaussian, "signal_windows_gaussian", e, "Int Float Bool OptDType", M=M, std=std, sym=sym, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -665,17 +680,22 @@ def signal_windows_gaussian(M: int, std: float = 1.0, sym: bool = True, *, dtype
 _py_signal_windows_general_cosine = lib.py_signal_windows_general_cosine
 
 
-def signal_windows_general_cosine(M: int, a: Tensor, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def signal_windows_general_cosine(M: int, a: Tensor, sym: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """A sum of cosines, `sum of (-1)^k a[k] cos(2 pi k i / (M - 1))` for the elements of a 1-D tensor `a`; with `M` in the
     place of `M - 1` unless it is to be symmetric (`sym`).
     """
+    if dtype is None and out is not None:
+        dtype = out.dtype
     if device is not None and away(device):
         with at(device):
-            return signal_windows_general_cosine(M=M, a=a, sym=sym, dtype=dtype, requires_grad=requires_grad)
+            return signal_windows_general_cosine(M=M, a=a, sym=sym, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
-        t = _py_signal_windows_general_cosine(a._h, M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
+        if out is not None:
+            t = write_into(out, "signal_windows_general_cosine", "Int Tensor Bool OptDType", M, a, sym, dtype)
+        else:
+            t = _py_signal_windows_general_cosine(a._h, M if M.__class__ is int else int_(M), sym if sym.__class__ is bool else bool_(sym), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("signal_windows_general_cosine", e, "Int Tensor Bool OptDType", M=M, a=a, sym=sym, dtype=dtype) from None
+        return astray(signal_windows_general_cosine, "signal_windows_general_cosine", e, "Int Tensor Bool OptDType", M=M, a=a, sym=sym, dtype=dtype, out=out)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -2798,13 +2818,14 @@ _py_igamma = lib.py_igamma
 def igamma(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`."""
     try:
-        t = _py_igamma(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "igamma", "Tensor Tensor", input, other)
+        else:
+            t = _py_igamma(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("igamma", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(igamma, "igamma", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "igamma", input, other)
     return t
 
 
@@ -2816,7 +2837,7 @@ def igamma_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_igamma_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("igamma_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(igamma_, "igamma_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
@@ -2828,13 +2849,14 @@ _py_igammac = lib.py_igammac
 def igammac(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The regularised upper incomplete gamma function, `1 - igamma(input, other)`."""
     try:
-        t = _py_igammac(input._h, other._h)
+        if out is not None:
+            t = write_into(out, "igammac", "Tensor Tensor", input, other)
+        else:
+            t = _py_igammac(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("igammac", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(igammac, "igammac", e, "Tensor Tensor", input=input, other=other, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "igammac", input, other)
     return t
 
 
@@ -2846,10 +2868,693 @@ def igammac_(input: Tensor, other: Tensor) -> Tensor:
     try:
         status = _py_igammac_(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("igammac_", e, "Tensor Tensor", input=input, other=other) from None
+        return astray(igammac_, "igammac_", e, "Tensor Tensor", input=input, other=other)
     if status:
         raise error()
     return input
+
+
+_py_i0 = lib.py_i0
+
+
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the first kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "i0", "Tensor", input)
+        else:
+            t = _py_i0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(i0, "i0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_i0_ = lib.py_i0_
+
+
+def i0_(input: Tensor) -> Tensor:
+    """In-place form of i0."""
+    try:
+        status = _py_i0_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(i0_, "i0_", e, "Tensor", input=input)
+    if status:
+        raise error()
+    return input
+
+
+_py_special_i0e = lib.py_special_i0e
+
+
+def special_i0e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`e^-|input|` times the modified Bessel function of the first kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_i0e", "Tensor", input)
+        else:
+            t = _py_special_i0e(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_i0e, "special_i0e", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_i1 = lib.py_special_i1
+
+
+def special_i1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the first kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_i1", "Tensor", input)
+        else:
+            t = _py_special_i1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_i1, "special_i1", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_i1e = lib.py_special_i1e
+
+
+def special_i1e(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`e^-|input|` times the modified Bessel function of the first kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_i1e", "Tensor", input)
+        else:
+            t = _py_special_i1e(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_i1e, "special_i1e", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_modified_bessel_k0 = lib.py_special_modified_bessel_k0
+
+
+def special_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the second kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_modified_bessel_k0", "Tensor", input)
+        else:
+            t = _py_special_modified_bessel_k0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_modified_bessel_k0, "special_modified_bessel_k0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_modified_bessel_k1 = lib.py_special_modified_bessel_k1
+
+
+def special_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the second kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_modified_bessel_k1", "Tensor", input)
+        else:
+            t = _py_special_modified_bessel_k1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_modified_bessel_k1, "special_modified_bessel_k1", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_scaled_modified_bessel_k0 = lib.py_special_scaled_modified_bessel_k0
+
+
+def special_scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`e^input` times the modified Bessel function of the second kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_scaled_modified_bessel_k0", "Tensor", input)
+        else:
+            t = _py_special_scaled_modified_bessel_k0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_scaled_modified_bessel_k0, "special_scaled_modified_bessel_k0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_scaled_modified_bessel_k1 = lib.py_special_scaled_modified_bessel_k1
+
+
+def special_scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`e^input` times the modified Bessel function of the second kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_scaled_modified_bessel_k1", "Tensor", input)
+        else:
+            t = _py_special_scaled_modified_bessel_k1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_scaled_modified_bessel_k1, "special_scaled_modified_bessel_k1", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_j0 = lib.py_special_bessel_j0
+
+
+def special_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Bessel function of the first kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_bessel_j0", "Tensor", input)
+        else:
+            t = _py_special_bessel_j0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_bessel_j0, "special_bessel_j0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_j1 = lib.py_special_bessel_j1
+
+
+def special_bessel_j1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Bessel function of the first kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_bessel_j1", "Tensor", input)
+        else:
+            t = _py_special_bessel_j1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_bessel_j1, "special_bessel_j1", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_y0 = lib.py_special_bessel_y0
+
+
+def special_bessel_y0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Bessel function of the second kind, of order 0."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_bessel_y0", "Tensor", input)
+        else:
+            t = _py_special_bessel_y0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_bessel_y0, "special_bessel_y0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_bessel_y1 = lib.py_special_bessel_y1
+
+
+def special_bessel_y1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Bessel function of the second kind, of order 1."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_bessel_y1", "Tensor", input)
+        else:
+            t = _py_special_bessel_y1(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_bessel_y1, "special_bessel_y1", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_spherical_bessel_j0 = lib.py_special_spherical_bessel_j0
+
+
+def special_spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The spherical Bessel function of the first kind, of order 0: `sin(input) / input`."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_spherical_bessel_j0", "Tensor", input)
+        else:
+            t = _py_special_spherical_bessel_j0(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_spherical_bessel_j0, "special_spherical_bessel_j0", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_airy_ai = lib.py_special_airy_ai
+
+
+def special_airy_ai(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Airy function Ai."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_airy_ai", "Tensor", input)
+        else:
+            t = _py_special_airy_ai(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_airy_ai, "special_airy_ai", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_erfcx = lib.py_special_erfcx
+
+
+def special_erfcx(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`e^(input^2) erfc(input)`."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_erfcx", "Tensor", input)
+        else:
+            t = _py_special_erfcx(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_erfcx, "special_erfcx", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_ndtr = lib.py_special_ndtr
+
+
+def special_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The normal distribution function: the probability of a standard normal number below `input`."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_ndtr", "Tensor", input)
+        else:
+            t = _py_special_ndtr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_ndtr, "special_ndtr", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_log_ndtr = lib.py_special_log_ndtr
+
+
+def special_log_ndtr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the normal distribution function."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_log_ndtr", "Tensor", input)
+        else:
+            t = _py_special_log_ndtr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_log_ndtr, "special_log_ndtr", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_ndtri = lib.py_special_ndtri
+
+
+def special_ndtri(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the normal distribution function."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_ndtri", "Tensor", input)
+        else:
+            t = _py_special_ndtri(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_ndtri, "special_ndtri", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_entr = lib.py_special_entr
+
+
+def special_entr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The entropy `-input log(input)`; 0 at 0, -infinity below."""
+    try:
+        if out is not None:
+            t = write_into(out, "special_entr", "Tensor", input)
+        else:
+            t = _py_special_entr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_entr, "special_entr", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_xlog1py = lib.py_special_xlog1py
+
+
+def special_xlog1py(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """`input * log(1 + other)`; 0 where `input` is 0, unless `other` is NaN."""
+    try:
+        input = operand(input)
+        other = operand(other)
+        if out is not None:
+            t = write_into(out, "special_xlog1py", "Operand Operand", input, other)
+        else:
+            t = _py_special_xlog1py(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_xlog1py, "special_xlog1py", e, "Operand Operand", input=input, other=other, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_zeta = lib.py_special_zeta
+
+
+def special_zeta(input: Tensor | Number, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Hurwitz's zeta function: the sum of `(other + k)^-input` over k >= 0."""
+    try:
+        input = operand(input)
+        other = operand(other)
+        if out is not None:
+            t = write_into(out, "special_zeta", "Operand Operand", input, other)
+        else:
+            t = _py_special_zeta(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_zeta, "special_zeta", e, "Operand Operand", input=input, other=other, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_mvlgamma = lib.py_mvlgamma
+
+
+def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension `p`: `p (p - 1) / 4 log(pi)` plus the sum of
+    `lgamma(input - k / 2)` for k from 0 to `p - 1`.
+    """
+    try:
+        t = _py_mvlgamma(input._h, p if p.__class__ is int else int_(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(mvlgamma, "mvlgamma", e, "Tensor Int", input=input, p=p, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "mvlgamma", input)
+    return t
+
+
+_py_mvlgamma_ = lib.py_mvlgamma_
+
+
+def mvlgamma_(input: Tensor, p: int) -> Tensor:
+    """In-place form of mvlgamma."""
+    try:
+        status = _py_mvlgamma_(input._h, p if p.__class__ is int else int_(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(mvlgamma_, "mvlgamma_", e, "Tensor Int", input=input, p=p)
+    if status:
+        raise error()
+    return input
+
+
+_py_special_chebyshev_polynomial_t = lib.py_special_chebyshev_polynomial_t
+
+
+def special_chebyshev_polynomial_t(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the first kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_chebyshev_polynomial_t", "Operand Operand", x, n)
+        else:
+            t = _py_special_chebyshev_polynomial_t(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_chebyshev_polynomial_t, "special_chebyshev_polynomial_t", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_u = lib.py_special_chebyshev_polynomial_u
+
+
+def special_chebyshev_polynomial_u(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the second kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_chebyshev_polynomial_u", "Operand Operand", x, n)
+        else:
+            t = _py_special_chebyshev_polynomial_u(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_chebyshev_polynomial_u, "special_chebyshev_polynomial_u", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_v = lib.py_special_chebyshev_polynomial_v
+
+
+def special_chebyshev_polynomial_v(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the third kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_chebyshev_polynomial_v", "Operand Operand", x, n)
+        else:
+            t = _py_special_chebyshev_polynomial_v(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_chebyshev_polynomial_v, "special_chebyshev_polynomial_v", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_chebyshev_polynomial_w = lib.py_special_chebyshev_polynomial_w
+
+
+def special_chebyshev_polynomial_w(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind, of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_chebyshev_polynomial_w", "Operand Operand", x, n)
+        else:
+            t = _py_special_chebyshev_polynomial_w(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_chebyshev_polynomial_w, "special_chebyshev_polynomial_w", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_t = lib.py_special_shifted_chebyshev_polynomial_t
+
+
+def special_shifted_chebyshev_polynomial_t(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the first kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_shifted_chebyshev_polynomial_t", "Operand Operand", x, n)
+        else:
+            t = _py_special_shifted_chebyshev_polynomial_t(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_shifted_chebyshev_polynomial_t, "special_shifted_chebyshev_polynomial_t", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_u = lib.py_special_shifted_chebyshev_polynomial_u
+
+
+def special_shifted_chebyshev_polynomial_u(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the second kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_shifted_chebyshev_polynomial_u", "Operand Operand", x, n)
+        else:
+            t = _py_special_shifted_chebyshev_polynomial_u(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_shifted_chebyshev_polynomial_u, "special_shifted_chebyshev_polynomial_u", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_v = lib.py_special_shifted_chebyshev_polynomial_v
+
+
+def special_shifted_chebyshev_polynomial_v(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the third kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_shifted_chebyshev_polynomial_v", "Operand Operand", x, n)
+        else:
+            t = _py_special_shifted_chebyshev_polynomial_v(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_shifted_chebyshev_polynomial_v, "special_shifted_chebyshev_polynomial_v", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_shifted_chebyshev_polynomial_w = lib.py_special_shifted_chebyshev_polynomial_w
+
+
+def special_shifted_chebyshev_polynomial_w(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Chebyshev's polynomial of the fourth kind, of degree `n`, at `2 x - 1`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_shifted_chebyshev_polynomial_w", "Operand Operand", x, n)
+        else:
+            t = _py_special_shifted_chebyshev_polynomial_w(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_shifted_chebyshev_polynomial_w, "special_shifted_chebyshev_polynomial_w", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_hermite_polynomial_h = lib.py_special_hermite_polynomial_h
+
+
+def special_hermite_polynomial_h(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The physicists' Hermite polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_hermite_polynomial_h", "Operand Operand", x, n)
+        else:
+            t = _py_special_hermite_polynomial_h(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_hermite_polynomial_h, "special_hermite_polynomial_h", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_hermite_polynomial_he = lib.py_special_hermite_polynomial_he
+
+
+def special_hermite_polynomial_he(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The probabilists' Hermite polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_hermite_polynomial_he", "Operand Operand", x, n)
+        else:
+            t = _py_special_hermite_polynomial_he(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_hermite_polynomial_he, "special_hermite_polynomial_he", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_laguerre_polynomial_l = lib.py_special_laguerre_polynomial_l
+
+
+def special_laguerre_polynomial_l(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Laguerre's polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_laguerre_polynomial_l", "Operand Operand", x, n)
+        else:
+            t = _py_special_laguerre_polynomial_l(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_laguerre_polynomial_l, "special_laguerre_polynomial_l", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_special_legendre_polynomial_p = lib.py_special_legendre_polynomial_p
+
+
+def special_legendre_polynomial_p(x: Tensor | Number, n: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """Legendre's polynomial of degree `n`."""
+    try:
+        x = operand(x)
+        n = operand(n)
+        if out is not None:
+            t = write_into(out, "special_legendre_polynomial_p", "Operand Operand", x, n)
+        else:
+            t = _py_special_legendre_polynomial_p(x._h, n._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(special_legendre_polynomial_p, "special_legendre_polynomial_p", e, "Operand Operand", x=x, n=n, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_nextafter = lib.py_nextafter
+
+
+def nextafter(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The number of the dtype that comes next after `input` on the way to `other`."""
+    try:
+        if out is not None:
+            t = write_into(out, "nextafter", "Tensor Tensor", input, other)
+        else:
+            t = _py_nextafter(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(nextafter, "nextafter", e, "Tensor Tensor", input=input, other=other, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_nextafter_ = lib.py_nextafter_
+
+
+def nextafter_(input: Tensor, other: Tensor) -> Tensor:
+    """In-place form of nextafter."""
+    try:
+        status = _py_nextafter_(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(nextafter_, "nextafter_", e, "Tensor Tensor", input=input, other=other)
+    if status:
+        raise error()
+    return input
+
+
+_py_frexp = lib.py_frexp
+
+
+def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents (int32) with `input = mantissa * 2^exponent`."""
+    try:
+        if out is not None:
+            t = write_into(out, "frexp", "Tensor", input)
+        else:
+            t = _py_frexp(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(frexp, "frexp", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
 
 
 _py_maximum = lib.py_maximum
@@ -5638,6 +6343,123 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1)
     return t
 
 
+_py_cumulative_trapezoid = lib.py_cumulative_trapezoid
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1) -> Tensor:
+    """The sums of `trapezoid` up to each point but the first."""
+    try:
+        t = _py_cumulative_trapezoid(y._h, NULL if x is None else x._h, *number(dx), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(cumulative_trapezoid, "cumulative_trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_renorm = lib.py_renorm
+
+
+def renorm(input: Tensor, p: Number, dim: int, maxnorm: Number, *, out: Tensor | None = None) -> Tensor:
+    """`input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that."""
+    try:
+        t = _py_renorm(input._h, *number(p), dim if dim.__class__ is int else int_(dim), *number(maxnorm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(renorm, "renorm", e, "Tensor Scalar Int Scalar", input=input, p=p, dim=dim, maxnorm=maxnorm, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "renorm", input)
+    return t
+
+
+_py_renorm_ = lib.py_renorm_
+
+
+def renorm_(input: Tensor, p: Number, dim: int, maxnorm: Number) -> Tensor:
+    """In-place form of renorm."""
+    try:
+        status = _py_renorm_(input._h, *number(p), dim if dim.__class__ is int else int_(dim), *number(maxnorm))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(renorm_, "renorm_", e, "Tensor Scalar Int Scalar", input=input, p=p, dim=dim, maxnorm=maxnorm)
+    if status:
+        raise error()
+    return input
+
+
+_py_gradient = lib.py_gradient
+
+
+def gradient(input: Tensor, spacing: Sequence[Tensor], dim: int | Sequence[int] | None = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an
+    `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+    """
+    try:
+        spacing = spacing if spacing.__class__ is list else several(spacing)
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_gradient(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), edge_order if edge_order.__class__ is int else int_(edge_order), spacing)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(gradient, "gradient", e, "Tensor Tensors OptInts Int", input=input, spacing=spacing, dim=dim, edge_order=edge_order)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_from_bin_cts = lib.py_histogramdd_from_bin_cts
+
+
+def histogramdd_from_bin_cts(input: Tensor, bins: int | Sequence[int], range: Tensor | None = None, weight: Tensor | None = None, density: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width,
+    over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with
+    `density` divided by their sum and the volumes.
+    """
+    try:
+        bins = ints(bins)
+        if out is not None:
+            t = write_into(out, "histogramdd_from_bin_cts", "Tensor Ints OptTensor OptTensor Bool", input, bins, range, weight, density)
+        else:
+            t = _py_histogramdd_from_bin_cts(input._h, NULL if range is None else range._h, NULL if weight is None else weight._h, bins, len(bins), density if density.__class__ is bool else bool_(density))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(histogramdd_from_bin_cts, "histogramdd_from_bin_cts", e, "Tensor Ints OptTensor OptTensor Bool", input=input, bins=bins, range=range, weight=weight, density=density, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_bin_edges = lib.py_histogramdd_bin_edges
+
+
+def histogramdd_bin_edges(input: Tensor, bins: int | Sequence[int], range: Tensor | None = None) -> tuple[Tensor, ...]:
+    """The edges of the intervals of `histogramdd_from_bin_cts`, for each column."""
+    try:
+        bins = ints(bins)
+        t = _py_histogramdd_bin_edges(input._h, NULL if range is None else range._h, bins, len(bins))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(histogramdd_bin_edges, "histogramdd_bin_edges", e, "Tensor Ints OptTensor", input=input, bins=bins, range=range)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_histogramdd_from_bin_tensors = lib.py_histogramdd_from_bin_tensors
+
+
+def histogramdd_from_bin_tensors(input: Tensor, weight: Tensor | None, bins: Sequence[Tensor], density: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """As `histogramdd_from_bin_cts`, between given edges that rise, for each column."""
+    try:
+        bins = bins if bins.__class__ is list else several(bins)
+        if out is not None:
+            t = write_into(out, "histogramdd_from_bin_tensors", "Tensor OptTensor Tensors Bool", input, weight, bins, density)
+        else:
+            t = _py_histogramdd_from_bin_tensors(input._h, NULL if weight is None else weight._h, density if density.__class__ is bool else bool_(density), bins)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(histogramdd_from_bin_tensors, "histogramdd_from_bin_tensors", e, "Tensor OptTensor Tensors Bool", input=input, weight=weight, bins=bins, density=density, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
 _py_cumsum = lib.py_cumsum
 
 
@@ -7059,6 +7881,292 @@ def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Te
     return t
 
 
+_py_alias_copy = lib.py_alias_copy
+
+
+def alias_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `alias`."""
+    try:
+        t = _py_alias_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(alias_copy, "alias_copy", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "alias_copy", input)
+    return t
+
+
+_py_detach_copy = lib.py_detach_copy
+
+
+def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `detach`."""
+    try:
+        t = _py_detach_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(detach_copy, "detach_copy", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "detach_copy", input)
+    return t
+
+
+_py_as_strided_copy = lib.py_as_strided_copy
+
+
+def as_strided_copy(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `as_strided`."""
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_as_strided_copy(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(as_strided_copy, "as_strided_copy", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "as_strided_copy", input)
+    return t
+
+
+_py_diagonal_copy = lib.py_diagonal_copy
+
+
+def diagonal_copy(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `diagonal`."""
+    try:
+        t = _py_diagonal_copy(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(diagonal_copy, "diagonal_copy", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "diagonal_copy", input)
+    return t
+
+
+_py_expand_copy = lib.py_expand_copy
+
+
+def expand_copy(input: Tensor, size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `expand`."""
+    try:
+        size = ints(size)
+        t = _py_expand_copy(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(expand_copy, "expand_copy", e, "Tensor Ints", input=input, size=size, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "expand_copy", input)
+    return t
+
+
+_py_permute_copy = lib.py_permute_copy
+
+
+def permute_copy(input: Tensor, dims: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `permute`."""
+    try:
+        dims = ints(dims)
+        t = _py_permute_copy(input._h, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(permute_copy, "permute_copy", e, "Tensor Ints", input=input, dims=dims, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "permute_copy", input)
+    return t
+
+
+_py_select_copy = lib.py_select_copy
+
+
+def select_copy(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `select`."""
+    try:
+        t = _py_select_copy(input._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(select_copy, "select_copy", e, "Tensor Int Int", input=input, dim=dim, index=index, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "select_copy", input)
+    return t
+
+
+_py_slice_copy = lib.py_slice_copy
+
+
+def slice_copy(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of the elements from `start` to `end` along `dim`, each `step`-th one."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_slice_copy(input._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(slice_copy, "slice_copy", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "slice_copy", input)
+    return t
+
+
+_py_split_copy = lib.py_split_copy
+
+
+def split_copy(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `split`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_split_copy(input._h, split_size if split_size.__class__ is int else int_(split_size), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(split_copy, "split_copy", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_split_with_sizes_copy = lib.py_split_with_sizes_copy
+
+
+def split_with_sizes_copy(input: Tensor, split_sizes: int | Sequence[int], dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `split_with_sizes`."""
+    if axis is not None:
+        dim = axis
+    try:
+        split_sizes = ints(split_sizes)
+        t = _py_split_with_sizes_copy(input._h, split_sizes, len(split_sizes), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(split_with_sizes_copy, "split_with_sizes_copy", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_squeeze_copy = lib.py_squeeze_copy
+
+
+def squeeze_copy(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of `squeeze`."""
+    if axis is not None:
+        dim = axis
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_squeeze_copy(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(squeeze_copy, "squeeze_copy", e, "Tensor OptInts", input=input, dim=dim, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "squeeze_copy", input)
+    return t
+
+
+_py_t_copy = lib.py_t_copy
+
+
+def t_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `t`."""
+    try:
+        t = _py_t_copy(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(t_copy, "t_copy", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "t_copy", input)
+    return t
+
+
+_py_transpose_copy = lib.py_transpose_copy
+
+
+def transpose_copy(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `transpose`."""
+    try:
+        t = _py_transpose_copy(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(transpose_copy, "transpose_copy", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "transpose_copy", input)
+    return t
+
+
+_py_unbind_copy = lib.py_unbind_copy
+
+
+def unbind_copy(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
+    """Copies of `unbind`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unbind_copy(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(unbind_copy, "unbind_copy", e, "Tensor Int", input=input, dim=dim)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_unfold_copy = lib.py_unfold_copy
+
+
+def unfold_copy(input: Tensor, dimension: int, size: int, step: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `unfold`."""
+    try:
+        t = _py_unfold_copy(input._h, dimension if dimension.__class__ is int else int_(dimension), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(unfold_copy, "unfold_copy", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "unfold_copy", input)
+    return t
+
+
+_py_unsqueeze_copy = lib.py_unsqueeze_copy
+
+
+def unsqueeze_copy(input: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """A copy of `unsqueeze`."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unsqueeze_copy(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(unsqueeze_copy, "unsqueeze_copy", e, "Tensor Int", input=input, dim=dim, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "unsqueeze_copy", input)
+    return t
+
+
+_py_view_copy = lib.py_view_copy
+
+
+def view_copy(input: Tensor, size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """A copy of `view`."""
+    try:
+        size = ints(size)
+        t = _py_view_copy(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(view_copy, "view_copy", e, "Tensor Ints", input=input, size=size, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "view_copy", input)
+    return t
+
+
 _py_cat = lib.py_cat
 
 
@@ -8284,6 +9392,38 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     return t
 
 
+_py_nonzero_static = lib.py_nonzero_static
+
+
+def nonzero_static(input: Tensor, size: int, fill_value: int = -1, *, out: Tensor | None = None) -> Tensor:
+    """As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`."""
+    try:
+        if out is not None:
+            t = write_into(out, "nonzero_static", "Tensor Int Int", input, size, fill_value)
+        else:
+            t = _py_nonzero_static(input._h, size if size.__class__ is int else int_(size), fill_value if fill_value.__class__ is int else int_(fill_value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(nonzero_static, "nonzero_static", e, "Tensor Int Int", input=input, size=size, fill_value=fill_value, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_unravel_index = lib.py_unravel_index
+
+
+def unravel_index(input: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order."""
+    try:
+        shape = ints(shape)
+        t = _py_unravel_index(input._h, shape, len(shape))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(unravel_index, "unravel_index", e, "Tensor Ints", input=input, shape=shape)
+    if t is None:
+        raise error()
+    return t
+
+
 _py_nonzero = lib.py_nonzero
 
 
@@ -8761,9 +9901,6 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     return t
 
 
-chain_matmul = multi_dot
-
-
 _py_tensordot = lib.py_tensordot
 
 
@@ -8858,6 +9995,25 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
+_py_linalg_inv_ex = lib.py_linalg_inv_ex
+
+
+def linalg_inv_ex(A: Tensor, check_errors: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the
+    inverse is NaN, or, with `check_errors`, an error.
+    """
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_inv_ex", "Tensor Bool", A, check_errors)
+        else:
+            t = _py_linalg_inv_ex(A._h, check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_inv_ex, "linalg_inv_ex", e, "Tensor Bool", A=A, check_errors=check_errors, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
 _py_det = lib.py_det
 
 
@@ -8941,6 +10097,25 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
     return t
 
 
+_py_linalg_cholesky_ex = lib.py_linalg_cholesky_ex
+
+
+def linalg_cholesky_ex(input: Tensor, upper: bool = False, check_errors: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN,
+    or, with `check_errors`, an error.
+    """
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_cholesky_ex", "Tensor Bool Bool", input, upper, check_errors)
+        else:
+            t = _py_linalg_cholesky_ex(input._h, upper if upper.__class__ is bool else bool_(upper), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_cholesky_ex, "linalg_cholesky_ex", e, "Tensor Bool Bool", input=input, upper=upper, check_errors=check_errors, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
 _py_linalg_qr = lib.py_linalg_qr
 
 
@@ -8970,6 +10145,36 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, out: Any = None) -> tup
             t = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         return astray(linalg_svd, "linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_svd = lib.py_svd
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+    `compute_uv` `U` and `V` are square and zero.
+    """
+    try:
+        t = _py_svd(input._h, some if some.__class__ is bool else bool_(some), compute_uv if compute_uv.__class__ is bool else bool_(compute_uv))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(svd, "svd", e, "Tensor Bool Bool", input=input, some=some, compute_uv=compute_uv)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_vecdot = lib.py_linalg_vecdot
+
+
+def linalg_vecdot(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
+    """Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast."""
+    try:
+        t = _py_linalg_vecdot(x._h, y._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_vecdot, "linalg_vecdot", e, "Tensor Tensor Int", x=x, y=y, dim=dim)
     if t is None:
         raise error()
     return t
@@ -9059,6 +10264,39 @@ def solve_matrices(input: Tensor, B: Tensor, *, out: Tensor | None = None) -> Te
     return t
 
 
+_py_linalg_solve_ex = lib.py_linalg_solve_ex
+
+
+def linalg_solve_ex(input: Tensor, B: Tensor, left: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor]:
+    """As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or,
+    with `check_errors`, an error.
+    """
+    try:
+        t = _py_linalg_solve_ex(input._h, B._h, left if left.__class__ is bool else bool_(left), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_solve_ex, "linalg_solve_ex", e, "Tensor Tensor Bool Bool", input=input, B=B, left=left, check_errors=check_errors)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_solve_matrices_ex = lib.py_solve_matrices_ex
+
+
+def solve_matrices_ex(input: Tensor, B: Tensor, check_errors: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero."""
+    try:
+        if out is not None:
+            t = write_into(out, "solve_matrices_ex", "Tensor Tensor Bool", input, B, check_errors)
+        else:
+            t = _py_solve_matrices_ex(input._h, B._h, check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(solve_matrices_ex, "solve_matrices_ex", e, "Tensor Tensor Bool", input=input, B=B, check_errors=check_errors, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
 _py_linalg_solve_triangular = lib.py_linalg_solve_triangular
 
 
@@ -9110,6 +10348,396 @@ def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None, *, out: A
             t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         return astray(linalg_lstsq, "linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu_factor_ex = lib.py_linalg_lu_factor_ex
+
+
+def linalg_lu_factor_ex(A: Tensor, pivot: bool = True, check_errors: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors `A = P L U` of matrices `[..., m, n]` with row exchanges: `L` (below its diagonal of ones) and `U` in one
+    matrix; `pivots[k]` counts, from 1, the row that changes places with row `k`; and 0, or the place, from 1, of a zero on
+    the diagonal of `U`, which `check_errors` makes an error.
+    """
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_lu_factor_ex", "Tensor Bool Bool", A, pivot, check_errors)
+        else:
+            t = _py_linalg_lu_factor_ex(A._h, pivot if pivot.__class__ is bool else bool_(pivot), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_lu_factor_ex, "linalg_lu_factor_ex", e, "Tensor Bool Bool", A=A, pivot=pivot, check_errors=check_errors, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu = lib.py_linalg_lu
+
+
+def linalg_lu(A: Tensor, pivot: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """`P`, `L` and `U` of matrices `[..., m, n]`, whose product is `A`."""
+    try:
+        t = _py_linalg_lu(A._h, pivot if pivot.__class__ is bool else bool_(pivot))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_lu, "linalg_lu", e, "Tensor Bool", A=A, pivot=pivot)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lu_unpack = lib.py_lu_unpack
+
+
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """`P`, `L` and `U` from the factors and pivots of `linalg_lu_factor_ex`; what is not unpacked is empty."""
+    try:
+        t = _py_lu_unpack(LU_data._h, LU_pivots._h, unpack_data if unpack_data.__class__ is bool else bool_(unpack_data), unpack_pivots if unpack_pivots.__class__ is bool else bool_(unpack_pivots))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(lu_unpack, "lu_unpack", e, "Tensor Tensor Bool Bool", LU_data=LU_data, LU_pivots=LU_pivots, unpack_data=unpack_data, unpack_pivots=unpack_pivots)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pivots_to_rows = lib.py_pivots_to_rows
+
+
+def pivots_to_rows(input: Tensor, m: int, inverse: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The order of `m` rows after the exchanges `input`, as indices; with `inverse` where each row goes."""
+    try:
+        if out is not None:
+            t = write_into(out, "pivots_to_rows", "Tensor Int Bool", input, m, inverse)
+        else:
+            t = _py_pivots_to_rows(input._h, m if m.__class__ is int else int_(m), inverse if inverse.__class__ is bool else bool_(inverse))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(pivots_to_rows, "pivots_to_rows", e, "Tensor Int Bool", input=input, m=m, inverse=inverse, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_lu_solve = lib.py_linalg_lu_solve
+
+
+def linalg_lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, left: bool = True, adjoint: bool = False) -> Tensor:
+    """`X` with `A X = B` (`X A = B` if not `left`; `A'` for `A` with `adjoint`), from the factors of `linalg_lu_factor_ex`."""
+    try:
+        t = _py_linalg_lu_solve(LU._h, pivots._h, B._h, left if left.__class__ is bool else bool_(left), adjoint if adjoint.__class__ is bool else bool_(adjoint))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_lu_solve, "linalg_lu_solve", e, "Tensor Tensor Tensor Bool Bool", LU=LU, pivots=pivots, B=B, left=left, adjoint=adjoint)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_ldl_factor_ex = lib.py_linalg_ldl_factor_ex
+
+
+def linalg_ldl_factor_ex(input: Tensor, hermitian: bool = False, check_errors: bool = False, *, out: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The factors `L D L'` of symmetric matrices (with `hermitian` of Hermitian ones), of which the lower triangles are read,
+    in one matrix, LAPACK's pivots, and 0, or the place, from 1, of a pivot that is zero, which `check_errors` makes an error.
+    """
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_ldl_factor_ex", "Tensor Bool Bool", input, hermitian, check_errors)
+        else:
+            t = _py_linalg_ldl_factor_ex(input._h, hermitian if hermitian.__class__ is bool else bool_(hermitian), check_errors if check_errors.__class__ is bool else bool_(check_errors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_ldl_factor_ex, "linalg_ldl_factor_ex", e, "Tensor Bool Bool", input=input, hermitian=hermitian, check_errors=check_errors, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_ldl_solve = lib.py_linalg_ldl_solve
+
+
+def linalg_ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, hermitian: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """`X` with `A X = B`, from the factors of `linalg_ldl_factor_ex`."""
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_ldl_solve", "Tensor Tensor Tensor Bool", LD, pivots, B, hermitian)
+        else:
+            t = _py_linalg_ldl_solve(LD._h, pivots._h, B._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_ldl_solve, "linalg_ldl_solve", e, "Tensor Tensor Tensor Bool", LD=LD, pivots=pivots, B=B, hermitian=hermitian, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_geqrf = lib.py_geqrf
+
+
+def geqrf(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """Householder reflections that make matrices `[..., m, n]` triangular, as LAPACK leaves them: `R` in the upper triangle,
+    below it the vectors without the 1 that they begin with; and their factors.
+    """
+    try:
+        if out is not None:
+            t = write_into(out, "geqrf", "Tensor", input)
+        else:
+            t = _py_geqrf(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(geqrf, "geqrf", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_householder_product = lib.py_linalg_householder_product
+
+
+def linalg_householder_product(input: Tensor, tau: Tensor) -> Tensor:
+    """The first columns, as many as `input` has, of the product of the reflections of `geqrf`, with their factors `tau`."""
+    try:
+        t = _py_linalg_householder_product(input._h, tau._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_householder_product, "linalg_householder_product", e, "Tensor Tensor", input=input, tau=tau)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ormqr = lib.py_ormqr
+
+
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The product of the reflections of `geqrf` (`input` and `input2`), with `transpose` its adjoint, and `input3`, which
+    stands on the right, or on the left if not `left`.
+    """
+    try:
+        t = _py_ormqr(input._h, input2._h, input3._h, left if left.__class__ is bool else bool_(left), transpose if transpose.__class__ is bool else bool_(transpose))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(ormqr, "ormqr", e, "Tensor Tensor Tensor Bool Bool", input=input, input2=input2, input3=input3, left=left, transpose=transpose, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "ormqr", input, input2, input3)
+    return t
+
+
+_py_linalg_eig = lib.py_linalg_eig
+
+
+def linalg_eig(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors (columns of length 1) of square matrices `[..., n, n]`, as complex numbers in no order."""
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_eig", "Tensor", input)
+        else:
+            t = _py_linalg_eig(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_eig, "linalg_eig", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_eigvals = lib.py_linalg_eigvals
+
+
+def linalg_eigvals(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Eigenvalues of square matrices `[..., n, n]`, as complex numbers in no order."""
+    try:
+        if out is not None:
+            t = write_into(out, "linalg_eigvals", "Tensor", input)
+        else:
+            t = _py_linalg_eigvals(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_eigvals, "linalg_eigvals", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_cond = lib.py_linalg_cond
+
+
+def linalg_cond(input: Tensor, ord: str | None = None, p: Number | None = None) -> Tensor:
+    """The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
+    infinity for singular ones.
+    """
+    try:
+        t = _py_linalg_cond(input._h, word(ord), *optional_number(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_cond, "linalg_cond", e, "Tensor Str OptScalar", input=input, ord=ord, p=p)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_matrix_rank = lib.py_linalg_matrix_rank
+
+
+def linalg_matrix_rank(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False) -> Tensor:
+    """How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`;
+    the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon unless `atol` is
+    given and positive.
+    """
+    try:
+        t = _py_linalg_matrix_rank(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_matrix_rank, "linalg_matrix_rank", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_tensorinv = lib.py_linalg_tensorinv
+
+
+def linalg_tensorinv(input: Tensor, ind: int = 2) -> Tensor:
+    """The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity."""
+    try:
+        t = _py_linalg_tensorinv(input._h, ind if ind.__class__ is int else int_(ind))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_tensorinv, "linalg_tensorinv", e, "Tensor Int", input=input, ind=ind)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_tensorsolve = lib.py_linalg_tensorsolve
+
+
+def linalg_tensorsolve(input: Tensor, other: Tensor, dims: int | Sequence[int] | None = None) -> Tensor:
+    """`X` whose product with `input` over all its dimensions is `other`; the dimensions `dims` of `input` are moved to its
+    end first.
+    """
+    try:
+        if dims is not None:
+            dims = ints(dims)
+        t = _py_linalg_tensorsolve(input._h, other._h, NULL if dims is None else dims, 0 if dims is None else len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_tensorsolve, "linalg_tensorsolve", e, "Tensor Tensor OptInts", input=input, other=other, dims=dims)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_vander = lib.py_linalg_vander
+
+
+def linalg_vander(input: Tensor, N: int | None = None) -> Tensor:
+    """The powers 0 to `N - 1` (as many as elements by default) of the elements, along a new last dimension."""
+    try:
+        t = _py_linalg_vander(input._h, NULL if N is None else (N if N.__class__ is int else int_(N),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(linalg_vander, "linalg_vander", e, "Tensor OptInt", input=input, N=N)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_vander = lib.py_vander
+
+
+def vander(input: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers `N - 1` to 0 (as many as elements by default) of the elements of a vector, one per column; with `increasing`
+    from 0 up.
+    """
+    try:
+        t = _py_vander(input._h, NULL if N is None else (N if N.__class__ is int else int_(N),), increasing if increasing.__class__ is bool else bool_(increasing))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(vander, "vander", e, "Tensor OptInt Bool", input=input, N=N, increasing=increasing)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_matrix_exp = lib.py_matrix_exp
+
+
+def matrix_exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The exponential of square matrices `[..., n, n]`: the sum of their powers divided by the factorials."""
+    try:
+        if out is not None:
+            t = write_into(out, "matrix_exp", "Tensor", input)
+        else:
+            t = _py_matrix_exp(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(matrix_exp, "matrix_exp", e, "Tensor", input=input, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_cholesky_solve = lib.py_cholesky_solve
+
+
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """`X` with `A X = input`, from the Cholesky factor `input2` of `A`: lower, or `upper`, triangular."""
+    try:
+        t = _py_cholesky_solve(input._h, input2._h, upper if upper.__class__ is bool else bool_(upper))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(cholesky_solve, "cholesky_solve", e, "Tensor Tensor Bool", input=input, input2=input2, upper=upper, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "cholesky_solve", input, input2)
+    return t
+
+
+_py_cholesky_inverse = lib.py_cholesky_inverse
+
+
+def cholesky_inverse(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the matrix that has the Cholesky factor `input`: lower, or `upper`, triangular."""
+    try:
+        t = _py_cholesky_inverse(input._h, upper if upper.__class__ is bool else bool_(upper))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(cholesky_inverse, "cholesky_inverse", e, "Tensor Bool", input=input, upper=upper, out=out)
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "cholesky_inverse", input)
+    return t
+
+
+_py_triangular_solve = lib.py_triangular_solve
+
+
+def triangular_solve(input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> tuple[Tensor, Tensor]:
+    """`X` with `A X = input` (`A'` for `A` with `transpose`) for triangular matrices, and a copy of `A`."""
+    try:
+        t = _py_triangular_solve(input._h, A._h, upper if upper.__class__ is bool else bool_(upper), transpose if transpose.__class__ is bool else bool_(transpose), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(triangular_solve, "triangular_solve", e, "Tensor Tensor Bool Bool Bool", input=input, A=A, upper=upper, transpose=transpose, unitriangular=unitriangular)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_svd_lowrank = lib.py_svd_lowrank
+
+
+def svd_lowrank(A: Tensor, q: int = 6, niter: int = 2, M: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
+    `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+    """
+    try:
+        t = _py_svd_lowrank(A._h, NULL if M is None else M._h, q if q.__class__ is int else int_(q), niter if niter.__class__ is int else int_(niter))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(svd_lowrank, "svd_lowrank", e, "Tensor Int Int OptTensor", A=A, q=q, niter=niter, M=M)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pca_lowrank = lib.py_pca_lowrank
+
+
+def pca_lowrank(A: Tensor, q: int | None = None, center: bool = True, niter: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at
+    most 6 by default.
+    """
+    try:
+        t = _py_pca_lowrank(A._h, NULL if q is None else (q if q.__class__ is int else int_(q),), center if center.__class__ is bool else bool_(center), niter if niter.__class__ is int else int_(niter))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(pca_lowrank, "pca_lowrank", e, "Tensor OptInt Bool Int", A=A, q=q, center=center, niter=niter)
     if t is None:
         raise error()
     return t
@@ -9640,6 +11268,46 @@ def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int
         raise error()
     if out is not None:
         return into(out, t, "max_unpool3d", input, indices)
+    return t
+
+
+_py_fractional_max_pool2d = lib.py_fractional_max_pool2d
+
+
+def fractional_max_pool2d(input: Tensor, kernel_size: int | Sequence[int], output_size: int | Sequence[int], random_samples: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place
+    in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        output_size = ints(output_size)
+        if out is not None:
+            t = write_into(out, "fractional_max_pool2d", "Tensor Ints Ints Tensor", input, kernel_size, output_size, random_samples)
+        else:
+            t = _py_fractional_max_pool2d(input._h, random_samples._h, kernel_size, len(kernel_size), output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(fractional_max_pool2d, "fractional_max_pool2d", e, "Tensor Ints Ints Tensor", input=input, kernel_size=kernel_size, output_size=output_size, random_samples=random_samples, out=out)
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fractional_max_pool3d = lib.py_fractional_max_pool3d
+
+
+def fractional_max_pool3d(input: Tensor, kernel_size: int | Sequence[int], output_size: int | Sequence[int], random_samples: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width."""
+    try:
+        kernel_size = ints(kernel_size)
+        output_size = ints(output_size)
+        if out is not None:
+            t = write_into(out, "fractional_max_pool3d", "Tensor Ints Ints Tensor", input, kernel_size, output_size, random_samples)
+        else:
+            t = _py_fractional_max_pool3d(input._h, random_samples._h, kernel_size, len(kernel_size), output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        return astray(fractional_max_pool3d, "fractional_max_pool3d", e, "Tensor Ints Ints Tensor", input=input, kernel_size=kernel_size, output_size=output_size, random_samples=random_samples, out=out)
+    if t is None:
+        raise error()
     return t
 
 
@@ -11890,7 +13558,7 @@ _py_normal_tensors = lib.py_normal_tensors
 
 def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-    first one that is no plain number. No gradient flows.
+    first one that is no plain number. Gradients are zeros.
     """
     try:
         mean = operand(mean)
@@ -11933,13 +13601,14 @@ def _standard_gamma(input: Tensor, *, generator: Generator_ | None = None, out: 
     Gradients are implicit ones (Figurnov et al. 2018): the quantile of a number stays.
     """
     try:
-        t = _py__standard_gamma(input._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "_standard_gamma", "Tensor Generator", input, generator)
+        else:
+            t = _py__standard_gamma(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_standard_gamma", e, "Tensor Generator", input=input, generator=generator) from None
+        return astray(_standard_gamma, "_standard_gamma", e, "Tensor Generator", input=input, generator=generator, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "_standard_gamma", input)
     return t
 
 
@@ -11949,13 +13618,14 @@ _py__standard_gamma_grad = lib.py__standard_gamma_grad
 def _standard_gamma_grad(input: Tensor, output: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative by `input`, the shape of a gamma distribution with rate 1, of the sample `output` whose quantile stays."""
     try:
-        t = _py__standard_gamma_grad(input._h, output._h)
+        if out is not None:
+            t = write_into(out, "_standard_gamma_grad", "Tensor Tensor", input, output)
+        else:
+            t = _py__standard_gamma_grad(input._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_standard_gamma_grad", e, "Tensor Tensor", input=input, output=output) from None
+        return astray(_standard_gamma_grad, "_standard_gamma_grad", e, "Tensor Tensor", input=input, output=output, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "_standard_gamma_grad", input, output)
     return t
 
 
@@ -11967,13 +13637,14 @@ def _sample_dirichlet(input: Tensor, *, generator: Generator_ | None = None, out
     the last dimension. Gradients are implicit ones (Jankowiak and Obermeyer 2018).
     """
     try:
-        t = _py__sample_dirichlet(input._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "_sample_dirichlet", "Tensor Generator", input, generator)
+        else:
+            t = _py__sample_dirichlet(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_sample_dirichlet", e, "Tensor Generator", input=input, generator=generator) from None
+        return astray(_sample_dirichlet, "_sample_dirichlet", e, "Tensor Generator", input=input, generator=generator, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "_sample_dirichlet", input)
     return t
 
 
@@ -11985,13 +13656,14 @@ def _dirichlet_grad(input: Tensor, alpha: Tensor, total: Tensor, *, out: Tensor 
     quantile stays, divided by `1 - input`.
     """
     try:
-        t = _py__dirichlet_grad(input._h, alpha._h, total._h)
+        if out is not None:
+            t = write_into(out, "_dirichlet_grad", "Tensor Tensor Tensor", input, alpha, total)
+        else:
+            t = _py__dirichlet_grad(input._h, alpha._h, total._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("_dirichlet_grad", e, "Tensor Tensor Tensor", input=input, alpha=alpha, total=total) from None
+        return astray(_dirichlet_grad, "_dirichlet_grad", e, "Tensor Tensor Tensor", input=input, alpha=alpha, total=total, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "_dirichlet_grad", input, alpha, total)
     return t
 
 
@@ -12003,13 +13675,14 @@ def poisson(input: Tensor, *, generator: Generator_ | None = None, out: Tensor |
     in row-major order. No gradient flows.
     """
     try:
-        t = _py_poisson(input._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "poisson", "Tensor Generator", input, generator)
+        else:
+            t = _py_poisson(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("poisson", e, "Tensor Generator", input=input, generator=generator) from None
+        return astray(poisson, "poisson", e, "Tensor Generator", input=input, generator=generator, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "poisson", input)
     return t
 
 
@@ -12021,13 +13694,14 @@ def binomial(count: Tensor, prob: Tensor, *, generator: Generator_ | None = None
     `count`, drawn in row-major order. No gradient flows.
     """
     try:
-        t = _py_binomial(count._h, prob._h, NULL if generator is None else generator._h)
+        if out is not None:
+            t = write_into(out, "binomial", "Tensor Tensor Generator", count, prob, generator)
+        else:
+            t = _py_binomial(count._h, prob._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("binomial", e, "Tensor Tensor Generator", count=count, prob=prob, generator=generator) from None
+        return astray(binomial, "binomial", e, "Tensor Tensor Generator", count=count, prob=prob, generator=generator, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "binomial", count, prob)
     return t
 
 
@@ -12791,16 +14465,19 @@ def sgn_(input: Tensor) -> Tensor:
 _py_fft_c2c = lib.py_fft_c2c
 
 
-def fft_c2c(input: Tensor, dim: int | Sequence[int], normalization: int, forward: bool) -> Tensor:
+def fft_c2c(input: Tensor, dim: int | Sequence[int], normalization: int, forward: bool, *, out: Tensor | None = None) -> Tensor:
     """The transform of complex numbers along each of `dim`: sums of `input[j] exp(-2 pi i j k / n)`, or with a plus if not
     `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that
     are added up.
     """
     try:
         dim = ints(dim)
-        t = _py_fft_c2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), forward if forward.__class__ is bool else bool_(forward))
+        if out is not None:
+            t = write_into(out, "fft_c2c", "Tensor Ints Int Bool", input, dim, normalization, forward)
+        else:
+            t = _py_fft_c2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), forward if forward.__class__ is bool else bool_(forward))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_c2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, forward=forward) from None
+        return astray(fft_c2c, "fft_c2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, forward=forward, out=out)
     if t is None:
         raise error()
     return t
@@ -12809,15 +14486,18 @@ def fft_c2c(input: Tensor, dim: int | Sequence[int], normalization: int, forward
 _py_fft_r2c = lib.py_fft_r2c
 
 
-def fft_r2c(input: Tensor, dim: int | Sequence[int], normalization: int, onesided: bool) -> Tensor:
+def fft_r2c(input: Tensor, dim: int | Sequence[int], normalization: int, onesided: bool, *, out: Tensor | None = None) -> Tensor:
     """The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first
     `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
     """
     try:
         dim = ints(dim)
-        t = _py_fft_r2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), onesided if onesided.__class__ is bool else bool_(onesided))
+        if out is not None:
+            t = write_into(out, "fft_r2c", "Tensor Ints Int Bool", input, dim, normalization, onesided)
+        else:
+            t = _py_fft_r2c(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), onesided if onesided.__class__ is bool else bool_(onesided))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_r2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, onesided=onesided) from None
+        return astray(fft_r2c, "fft_r2c", e, "Tensor Ints Int Bool", input=input, dim=dim, normalization=normalization, onesided=onesided, out=out)
     if t is None:
         raise error()
     return t
@@ -12826,16 +14506,19 @@ def fft_r2c(input: Tensor, dim: int | Sequence[int], normalization: int, oneside
 _py_fft_c2r = lib.py_fft_c2r
 
 
-def fft_c2r(input: Tensor, dim: int | Sequence[int], normalization: int, last_dim_size: int) -> Tensor:
+def fft_c2r(input: Tensor, dim: int | Sequence[int], normalization: int, last_dim_size: int, *, out: Tensor | None = None) -> Tensor:
     """The real numbers of which `input` is the first half of the transform, times their number: `last_dim_size` along the
     last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for
     two, do not count.
     """
     try:
         dim = ints(dim)
-        t = _py_fft_c2r(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), last_dim_size if last_dim_size.__class__ is int else int_(last_dim_size))
+        if out is not None:
+            t = write_into(out, "fft_c2r", "Tensor Ints Int Int", input, dim, normalization, last_dim_size)
+        else:
+            t = _py_fft_c2r(input._h, dim, len(dim), normalization if normalization.__class__ is int else int_(normalization), last_dim_size if last_dim_size.__class__ is int else int_(last_dim_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_c2r", e, "Tensor Ints Int Int", input=input, dim=dim, normalization=normalization, last_dim_size=last_dim_size) from None
+        return astray(fft_c2r, "fft_c2r", e, "Tensor Ints Int Int", input=input, dim=dim, normalization=normalization, last_dim_size=last_dim_size, out=out)
     if t is None:
         raise error()
     return t
@@ -12852,7 +14535,7 @@ def fft_fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None
     try:
         t = _py_fft_fft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_fft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_fft, "fft_fft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12866,7 +14549,7 @@ def fft_ifft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     try:
         t = _py_fft_ifft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ifft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_ifft, "fft_ifft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12880,7 +14563,7 @@ def fft_rfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     try:
         t = _py_fft_rfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_rfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_rfft, "fft_rfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12894,7 +14577,7 @@ def fft_irfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     try:
         t = _py_fft_irfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_irfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_irfft, "fft_irfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12908,7 +14591,7 @@ def fft_hfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | Non
     try:
         t = _py_fft_hfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_hfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_hfft, "fft_hfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12922,7 +14605,7 @@ def fft_ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | No
     try:
         t = _py_fft_ihfft(input._h, NULL if n is None else (n if n.__class__ is int else int_(n),), dim if dim.__class__ is int else int_(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ihfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm) from None
+        return astray(fft_ihfft, "fft_ihfft", e, "Tensor OptInt Int Str", input=input, n=n, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12939,7 +14622,7 @@ def fft_fft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Seq
         dim = ints(dim)
         t = _py_fft_fft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_fft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_fft2, "fft_fft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12956,7 +14639,7 @@ def fft_ifft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
         dim = ints(dim)
         t = _py_fft_ifft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ifft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_ifft2, "fft_ifft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12973,7 +14656,7 @@ def fft_rfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
         dim = ints(dim)
         t = _py_fft_rfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_rfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_rfft2, "fft_rfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -12990,7 +14673,7 @@ def fft_irfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | S
         dim = ints(dim)
         t = _py_fft_irfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_irfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_irfft2, "fft_irfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13007,7 +14690,7 @@ def fft_hfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
         dim = ints(dim)
         t = _py_fft_hfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_hfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_hfft2, "fft_hfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13024,7 +14707,7 @@ def fft_ihfft2(input: Tensor, s: int | Sequence[int] | None = None, dim: int | S
         dim = ints(dim)
         t = _py_fft_ihfft2(input._h, NULL if s is None else s, 0 if s is None else len(s), dim, len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ihfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_ihfft2, "fft_ihfft2", e, "Tensor OptInts Ints Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13044,7 +14727,7 @@ def fft_fftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Seq
             dim = ints(dim)
         t = _py_fft_fftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_fftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_fftn, "fft_fftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13062,7 +14745,7 @@ def fft_ifftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
             dim = ints(dim)
         t = _py_fft_ifftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ifftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_ifftn, "fft_ifftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13080,7 +14763,7 @@ def fft_rfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
             dim = ints(dim)
         t = _py_fft_rfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_rfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_rfftn, "fft_rfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13098,7 +14781,7 @@ def fft_irfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | S
             dim = ints(dim)
         t = _py_fft_irfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_irfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_irfftn, "fft_irfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13116,7 +14799,7 @@ def fft_hfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | Se
             dim = ints(dim)
         t = _py_fft_hfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_hfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_hfftn, "fft_hfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13134,7 +14817,7 @@ def fft_ihfftn(input: Tensor, s: int | Sequence[int] | None = None, dim: int | S
             dim = ints(dim)
         t = _py_fft_ihfftn(input._h, NULL if s is None else s, 0 if s is None else len(s), NULL if dim is None else dim, 0 if dim is None else len(dim), word(norm))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ihfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm) from None
+        return astray(fft_ihfftn, "fft_ihfftn", e, "Tensor OptInts OptInts Str", input=input, s=s, dim=dim, norm=norm)
     if t is None:
         raise error()
     return t
@@ -13151,7 +14834,7 @@ def fft_fftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device: 
     try:
         t = _py_fft_fftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_fftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
+        return astray(fft_fftfreq, "fft_fftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -13170,7 +14853,7 @@ def fft_rfftfreq(n: int, d: float = 1.0, *, dtype: dtype_ | None = None, device:
     try:
         t = _py_fft_rfftfreq(n if n.__class__ is int else int_(n), d, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_rfftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype) from None
+        return astray(fft_rfftfreq, "fft_rfftfreq", e, "Int Float OptDType", n=n, d=d, dtype=dtype)
     if t is None:
         raise error()
     if requires_grad is not False:
@@ -13188,7 +14871,7 @@ def fft_fftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tenso
             dim = ints(dim)
         t = _py_fft_fftshift(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_fftshift", e, "Tensor OptInts", input=input, dim=dim) from None
+        return astray(fft_fftshift, "fft_fftshift", e, "Tensor OptInts", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -13204,7 +14887,7 @@ def fft_ifftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tens
             dim = ints(dim)
         t = _py_fft_ifftshift(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("fft_ifftshift", e, "Tensor OptInts", input=input, dim=dim) from None
+        return astray(fft_ifftshift, "fft_ifftshift", e, "Tensor OptInts", input=input, dim=dim)
     if t is None:
         raise error()
     return t
@@ -13225,7 +14908,7 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
     try:
         t = _py_stft(input._h, NULL if window is None else window._h, n_fft if n_fft.__class__ is int else int_(n_fft), NULL if hop_length is None else (hop_length if hop_length.__class__ is int else int_(hop_length),), NULL if win_length is None else (win_length if win_length.__class__ is int else int_(win_length),), center if center.__class__ is bool else bool_(center), word(pad_mode), normalized if normalized.__class__ is bool else bool_(normalized), onesided if onesided.__class__ is bool else bool_(onesided), return_complex if return_complex.__class__ is bool else bool_(return_complex), align_to_window if align_to_window.__class__ is bool else bool_(align_to_window))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("stft", e, "Tensor Int OptInt OptInt OptTensor Bool Str Bool Bool Bool Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, pad_mode=pad_mode, normalized=normalized, onesided=onesided, return_complex=return_complex, align_to_window=align_to_window) from None
+        return astray(stft, "stft", e, "Tensor Int OptInt OptInt OptTensor Bool Str Bool Bool Bool Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, pad_mode=pad_mode, normalized=normalized, onesided=onesided, return_complex=return_complex, align_to_window=align_to_window)
     if t is None:
         raise error()
     return t
@@ -13243,7 +14926,7 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     try:
         t = _py_istft(input._h, NULL if window is None else window._h, n_fft if n_fft.__class__ is int else int_(n_fft), NULL if hop_length is None else (hop_length if hop_length.__class__ is int else int_(hop_length),), NULL if win_length is None else (win_length if win_length.__class__ is int else int_(win_length),), center if center.__class__ is bool else bool_(center), normalized if normalized.__class__ is bool else bool_(normalized), onesided if onesided.__class__ is bool else bool_(onesided), NULL if length is None else (length if length.__class__ is int else int_(length),), return_complex if return_complex.__class__ is bool else bool_(return_complex))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("istft", e, "Tensor Int OptInt OptInt OptTensor Bool Bool Bool OptInt Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, normalized=normalized, onesided=onesided, length=length, return_complex=return_complex) from None
+        return astray(istft, "istft", e, "Tensor Int OptInt OptInt OptTensor Bool Bool Bool OptInt Bool", input=input, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window, center=center, normalized=normalized, onesided=onesided, length=length, return_complex=return_complex)
     if t is None:
         raise error()
     return t
@@ -13404,6 +15087,12 @@ class TensorOps:
     igamma_ = igamma_
     igammac = igammac
     igammac_ = igammac_
+    i0 = i0
+    i0_ = i0_
+    mvlgamma = mvlgamma
+    mvlgamma_ = mvlgamma_
+    nextafter = nextafter
+    nextafter_ = nextafter_
     maximum = maximum
     minimum = minimum
     fmax = fmax
@@ -13517,6 +15206,8 @@ class TensorOps:
     count_nonzero = count_nonzero
     bincount = bincount
     diff = diff
+    renorm = renorm
+    renorm_ = renorm_
     cumsum = cumsum
     cumsum_ = cumsum_
     cumprod = cumprod
@@ -13621,6 +15312,7 @@ class TensorOps:
     put = put
     put_ = put_
     take_along_dim = take_along_dim
+    nonzero_static = nonzero_static
     nonzero = nonzero
     argwhere = nonzero
     scatter_reduce = scatter_reduce
@@ -13655,6 +15347,10 @@ class TensorOps:
     logdet = logdet
     matrix_power = matrix_power
     cholesky = cholesky
+    ormqr = ormqr
+    matrix_exp = matrix_exp
+    cholesky_solve = cholesky_solve
+    cholesky_inverse = cholesky_inverse
     embedding_renorm_ = embedding_renorm_
     uniform_ = uniform_
     normal_ = normal_
@@ -13857,6 +15553,12 @@ __all__ = (
     "igamma_",
     "igammac",
     "igammac_",
+    "i0",
+    "i0_",
+    "mvlgamma",
+    "mvlgamma_",
+    "nextafter",
+    "nextafter_",
     "maximum",
     "minimum",
     "fmax",
@@ -13969,6 +15671,8 @@ __all__ = (
     "count_nonzero",
     "bincount",
     "diff",
+    "renorm",
+    "renorm_",
     "cumsum",
     "cumsum_",
     "cumprod",
@@ -14023,6 +15727,23 @@ __all__ = (
     "diag_embed",
     "diag",
     "diagflat",
+    "alias_copy",
+    "detach_copy",
+    "as_strided_copy",
+    "diagonal_copy",
+    "expand_copy",
+    "permute_copy",
+    "select_copy",
+    "slice_copy",
+    "split_copy",
+    "split_with_sizes_copy",
+    "squeeze_copy",
+    "t_copy",
+    "transpose_copy",
+    "unbind_copy",
+    "unfold_copy",
+    "unsqueeze_copy",
+    "view_copy",
     "cat",
     "concat",
     "concatenate",
@@ -14081,6 +15802,7 @@ __all__ = (
     "put",
     "put_",
     "take_along_dim",
+    "nonzero_static",
     "nonzero",
     "argwhere",
     "scatter_reduce",
@@ -14109,7 +15831,6 @@ __all__ = (
     "bilinear",
     "kron",
     "multi_dot",
-    "chain_matmul",
     "tensordot",
     "inner",
     "einsum",
@@ -14121,6 +15842,10 @@ __all__ = (
     "logdet",
     "matrix_power",
     "cholesky",
+    "ormqr",
+    "matrix_exp",
+    "cholesky_solve",
+    "cholesky_inverse",
     "conv1d",
     "conv2d",
     "conv3d",

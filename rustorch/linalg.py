@@ -9,70 +9,84 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops
-from ._arguments import flags, into, named_result, several, whole
+from ._arguments import check_into, into, named_result, several, whole
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
 from .errors import DTypeError, InvalidArgumentError, ShapeMismatchError
+from .errors import InvalidArgumentError as LinAlgError
 
 __all__ = [
-    "cholesky",
-    "cross",
-    "det",
-    "diagonal",
-    "eigh",
-    "eigvalsh",
-    "inv",
-    "lstsq",
-    "matmul",
-    "matrix_norm",
-    "matrix_power",
-    "multi_dot",
-    "norm",
-    "pinv",
-    "qr",
-    "slogdet",
-    "solve",
-    "solve_triangular",
-    "svd",
-    "svdvals",
-    "vecdot",
-    "vector_norm",
-]
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh",
+    "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor",
+    "lu_factor_ex", "lu_solve", "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv",
+    "tensorsolve", "vander", "vecdot", "vector_norm",
+]  # fmt: skip
 
 _QR = named_result("linalg_qr", "Q R")
 _SVD = named_result("linalg_svd", "U S Vh")
 _Eigh = named_result("linalg_eigh", "eigenvalues eigenvectors")
 _Slogdet = named_result("linalg_slogdet", "sign logabsdet")
 _Lstsq = named_result("linalg_lstsq", "solution residuals rank singular_values")
+_InvEx = named_result("linalg_inv_ex", "inverse info")
+_CholeskyEx = named_result("linalg_cholesky_ex", "L info")
+_SolveEx = named_result("linalg_solve_ex", "result info")
+_LU = named_result("linalg_lu", "P L U")
+_LUFactor = named_result("linalg_lu_factor", "LU pivots")
+_LUFactorEx = named_result("linalg_lu_factor_ex", "LU pivots info")
+_LDLFactor = named_result("linalg_ldl_factor", "LD pivots")
+_LDLFactorEx = named_result("linalg_ldl_factor_ex", "LD pivots info")
+_Eig = named_result("linalg_eig", "eigenvalues eigenvectors")
 
 
 def _out(r: Tensor, out: Any) -> Tensor:
     return r if out is None else into(out, r)
 
 
-def qr(A: Tensor, mode: str = "reduced") -> Any:
+def _outs(make: Any, results: Any, out: Any) -> Any:
+    """Several results under their names, in the tensors `out` if given."""
+    if out is None:
+        return make(*results)
+    if len(out) != len(results):
+        raise InvalidArgumentError(f"{make.__name__}: wanted {len(results)} tensors as out, got {len(out)}")
+    for o, r in zip(out, results):
+        check_into(o, r, make.__name__)
+    return make(*(into(o, r, make.__name__) for o, r in zip(out, results)))
+
+
+def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """`A [*, m, n] = Q @ R` by Householder reflections; mode "reduced", "complete" or "r"."""
-    return _QR(*_ops.linalg_qr(A, mode))
+    return _outs(_QR, _ops.linalg_qr(A, mode), out)
 
 
-def svd(A: Tensor, full_matrices: bool = True) -> Any:
+def svd(A: Tensor, full_matrices: bool = True, *, out: Any = None) -> Any:
     """`A [*, m, n] = U @ diag(S) @ Vh`, singular values in descending order."""
-    return _SVD(*_ops.linalg_svd(A, full_matrices))
+    return _outs(_SVD, _ops.linalg_svd(A, full_matrices), out)
 
 
-def svdvals(A: Tensor) -> Tensor:
+def svdvals(A: Tensor, *, out: Any = None) -> Tensor:
     """Singular values in descending order."""
-    return _ops.linalg_svdvals(A)
+    return _out(_ops.linalg_svdvals(A), out)
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> Any:
+def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues (ascending) and eigenvectors of symmetric matrices; reads the triangle that UPLO names."""
-    return _Eigh(*_ops.linalg_eigh(A, UPLO))
+    return _outs(_Eigh, _ops.linalg_eigh(A, UPLO), out)
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
     """Eigenvalues of symmetric matrices, ascending."""
-    return _ops.linalg_eigvalsh(A, UPLO)
+    return _out(_ops.linalg_eigvalsh(A, UPLO), out)
+
+
+def eig(A: Tensor, *, out: Any = None) -> Any:
+    """Eigenvalues and eigenvectors (columns of length 1) of square matrices, as complex numbers in no order."""
+    return _outs(_Eig, _ops.linalg_eig(A), out)
+
+
+def eigvals(A: Tensor, *, out: Any = None) -> Tensor:
+    """Eigenvalues of square matrices, as complex numbers in no order."""
+    return _out(_ops.linalg_eigvals(A), out)
 
 
 def inv(A: Tensor, *, out: Any = None) -> Tensor:
@@ -85,9 +99,101 @@ def det(A: Tensor, *, out: Any = None) -> Tensor:
     return _ops.det(A, out=out)
 
 
-def slogdet(A: Tensor) -> Any:
+def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
+    """As `inv`; a singular matrix is told by a number (the place of the zero, from 1) in the second result."""
+    return _outs(_InvEx, _ops.linalg_inv_ex(A, check_errors), out)
+
+
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
+    """As `cholesky`; a matrix that is not positive definite is told by the order of the minor that is not."""
+    return _outs(_CholeskyEx, _ops.linalg_cholesky_ex(A, upper, check_errors), out)
+
+
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """As `solve`; a singular matrix is told by a number (the place of the zero, from 1) in the second result."""
+    return _outs(_SolveEx, _ops.linalg_solve_ex(A, B, left, check_errors), out)
+
+
+def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
+    """`A = P @ L @ U` with a permutation, a lower triangle with ones on its diagonal, and an upper triangle."""
+    return _outs(_LU, _ops.linalg_lu(A, pivot), out)
+
+
+def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
+    """The factors of `lu` in one matrix, and the exchanges of rows (from 1); singular matrices are an error."""
+    return _outs(_LUFactor, _ops.linalg_lu_factor_ex(A, pivot, True)[:2], out)
+
+
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """As `lu_factor`; a singular matrix is told by a number (the place of the zero, from 1) in the third result."""
+    return _outs(_LUFactorEx, _ops.linalg_lu_factor_ex(A, pivot, check_errors), out)
+
+
+def lu_solve(
+    LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False, out: Any = None
+) -> Tensor:
+    """X with `A @ X = B` (`X @ A = B` if not `left`; `A.mH` with `adjoint`), from the results of `lu_factor(A)`."""
+    return _out(_ops.linalg_lu_solve(LU, pivots, B, left, adjoint), out)
+
+
+def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:
+    """`A = L @ D @ L.mT` (`L.mH` with `hermitian`) in one matrix, from the lower triangle, and LAPACK's pivots."""
+    return _outs(_LDLFactor, _ops.linalg_ldl_factor_ex(A, hermitian, True)[:2], out)
+
+
+def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
+    """As `ldl_factor`; a singular matrix is told by a number (the place of the zero, from 1) in the third result."""
+    return _outs(_LDLFactorEx, _ops.linalg_ldl_factor_ex(A, hermitian, check_errors), out)
+
+
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:
+    """X with `A @ X = B`, from the results of `ldl_factor(A)`."""
+    return _out(_ops.linalg_ldl_solve(LD, pivots, B, hermitian), out)
+
+
+def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
+    """The first columns of the product of the reflections that `geqrf` gives."""
+    return _out(_ops.linalg_householder_product(A, tau), out)
+
+
+def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
+    """The inverse of a tensor whose first `ind` dimensions are taken as rows and the others as columns."""
+    return _out(_ops.linalg_tensorinv(A, ind), out)
+
+
+def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> Tensor:
+    """X with `tensordot(A, X, X.ndim) = B`; the dimensions `dims` of A are moved to its end first."""
+    return _out(_ops.linalg_tensorsolve(A, B, dims), out)
+
+
+def vander(x: Tensor, N: int | None = None) -> Tensor:
+    """The powers 0 to N - 1 of the elements, along a new last dimension."""
+    return _ops.linalg_vander(x, N)
+
+
+def matrix_exp(A: Tensor) -> Tensor:
+    """The exponential of square matrices."""
+    return _ops.matrix_exp(A)
+
+
+def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:
+    """A norm of matrices times that of their inverses: p is None (2), 2, -2, 1, -1, inf, -inf, "fro" or "nuc"."""
+    word, number = (p, None) if isinstance(p, str) else (None, p)
+    return _out(_ops.linalg_cond(A, word, number), out)
+
+
+def matrix_rank(
+    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None
+) -> Tensor:
+    """How many singular values exceed `max(atol, rtol * the largest)`; `tol` is `atol` with an `rtol` of 0."""
+    if tol is not None:
+        atol, rtol = tol, 0.0
+    return _out(_ops.linalg_matrix_rank(A, _tolerance(atol), _tolerance(rtol), hermitian), out)
+
+
+def slogdet(A: Tensor, *, out: Any = None) -> Any:
     """Sign and logarithm of the absolute value of determinants."""
-    return _Slogdet(*_ops.slogdet(A))
+    return _outs(_Slogdet, _ops.slogdet(A), out)
 
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
@@ -173,10 +279,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
-    """Dot products along `dim`."""
-    if x.dtype != y.dtype or not (x.is_floating_point() or x.is_complex()):
-        raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
-    return _ops.sum(_ops.conj(x) * y, whole("vecdot", "dim", dim), out=out)
+    """Dot products along `dim`, of the conjugates of x with y; the other dimensions broadcast."""
+    return _out(_ops.linalg_vecdot(x, y, whole("vecdot", "dim", dim)), out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:

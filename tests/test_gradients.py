@@ -22,6 +22,8 @@ IMPLICIT = {"_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_di
 DIFFERENTIABLE = sorted(name for name, op in TABLE.items() if op["differentiable"] and name not in IMPLICIT)
 # Composed of others, and so counted as differentiable, with whole numbers or truth values as results.
 WHOLE = {"nonzero_list", "equal", "allclose"}
+# Random numbers: their gradients are zeros, as PyTorch has it, whatever they were drawn with.
+RANDOM = {"normal", "normal_tensors", "bernoulli", "bernoulli_p", "bernoulli_tensor"}
 
 
 class Inputs:
@@ -172,6 +174,10 @@ def check(name: str, source: str) -> None:
         assert leaves and not outs
         return
     assert outs and leaves, "nothing to differentiate"
+    if name in RANDOM:
+        for g in rt.autograd.grad(outs, leaves, [rt.ones_like(o) for o in outs]):
+            assert not g.any(), "a gradient of random numbers that is not zero"
+        return
     weights = [numbers(inputs.random, o.numel()).reshape(o.shape).requires_grad_() for o in outs]
 
     def value(*xs: rt.Tensor) -> rt.Tensor:
@@ -213,7 +219,7 @@ def test_derivatives(name: str) -> None:
 
 
 # What they see is the memory.
-LAYOUT = {"as_strided", "as_strided_scatter", "restride", "view", "view_as_complex"}
+LAYOUT = {"as_strided", "as_strided_copy", "as_strided_scatter", "restride", "view", "view_copy", "view_as_complex"}
 
 
 def test_every_sample_is_looked_at() -> None:

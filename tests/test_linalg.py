@@ -471,3 +471,173 @@ def test_least_squares_of_batches(driver: str | None) -> None:
             sizes = np.linalg.svd(a)[1] if driver in ("gelsd", "gelss") else np.zeros(0)
             np.testing.assert_allclose(values.numpy(), sizes, atol=1e-9)
             assert not values.requires_grad
+
+
+# ---- factors as LAPACK leaves them ----
+
+ALL = [rt.float32, rt.float64, rt.complex64, rt.complex128]
+
+
+def some(*shape: int, dtype: Any, seed: int = 0) -> rt.Tensor:
+    g = np.random.default_rng(seed + sum(shape))
+    a = g.standard_normal(shape)
+    return rt.tensor(a + 1j * g.standard_normal(shape) if dtype.is_complex else a, dtype=dtype)
+
+
+def close(a: rt.Tensor, b: rt.Tensor, scale: float = 1.0) -> None:
+    size = max(a.shape[-2:]) if a.ndim > 1 else a.shape[-1]
+    room = 60 * max(size, 2) * scale * rt.finfo(a.dtype).eps
+    assert a.shape == b.shape and a.dtype is b.dtype
+    assert a.numel() == 0 or float((a - b).abs().max()) <= room, f"{float((a - b).abs().max())} > {room}"
+
+
+@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (3, 3), (5, 2), (2, 5), (3, 4, 4), (2, 0, 3), (33, 20), (20, 33), (130, 130)]
+)
+def test_lu(shape: tuple[int, ...], dtype: Any) -> None:
+    a = some(*shape, dtype=dtype)
+    p, lower, upper = rt.linalg.lu(a)
+    close(p @ lower @ upper, a)
+    assert rt.equal(lower, lower.tril()) and rt.equal(upper, upper.triu())
+    assert float(lower.abs().max() if lower.numel() else 0) <= 1 + 1e-6
+    factors, pivots, info = rt.linalg.lu_factor_ex(a)
+    assert pivots.dtype is info.dtype is rt.int32 and not info.any()
+    assert rt.equal(rt.lu_unpack(factors, pivots).U, upper)
+    if shape[-1] == shape[-2]:
+        b = some(*shape[:-1], 3, dtype=dtype, seed=5)
+        close(a @ rt.linalg.lu_solve(factors, pivots, b), b, 100.0)
+        close(a.mH @ rt.linalg.lu_solve(factors, pivots, b, adjoint=True), b, 100.0)
+        close(rt.linalg.lu_solve(factors, pivots, b.mT, left=False) @ a, b.mT, 100.0)
+        close(rt.linalg.lu_solve(factors, pivots, b.mT, left=False, adjoint=True) @ a.mH, b.mT, 100.0)
+
+
+def test_what_is_singular_is_told_by_a_number() -> None:
+    a = rt.tensor([[[1.0, 2.0], [2.0, 4.0]], [[0.0, 1.0], [2.0, 3.0]], [[0.0, 1.0], [0.0, 3.0]]])
+    for b in (a, a.to(rt.complex64)):
+        assert rt.linalg.lu_factor_ex(b).info.tolist() == [2, 0, 1]
+        inverse, info = rt.linalg.inv_ex(b)
+        assert info.tolist() == [2, 0, 1] and inverse.isnan().all((1, 2)).tolist() == [True, False, True]
+        close(inverse[1] @ b[1], rt.eye(2, dtype=b.dtype))
+        x, info = rt.linalg.solve_ex(b, rt.ones(3, 2, 1, dtype=b.dtype))
+        assert info.tolist() == [2, 0, 1] and x.isnan().all((1, 2)).tolist() == [True, False, True]
+        assert rt.linalg.solve_ex(b[0], rt.ones(4, 2, 1, dtype=b.dtype)).info.shape == ()
+        factor, info = rt.linalg.cholesky_ex(rt.stack([b[0], rt.eye(2, dtype=b.dtype)]))
+        assert info.tolist() == [2, 0] and factor.isnan().any((1, 2)).tolist() == [True, False]
+        for f in (rt.linalg.inv_ex, rt.linalg.lu_factor_ex, rt.linalg.cholesky_ex):
+            with pytest.raises(errors.RustorchError, match="batch element 0"):
+                f(b, check_errors=True)
+    with pytest.raises(errors.RustorchError, match="without pivoting"):
+        rt.linalg.lu(a, pivot=False)
+
+
+@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize("n", [1, 2, 5, 30])
+@pytest.mark.parametrize("hermitian", [False, True])
+def test_ldl(n: int, hermitian: bool, dtype: Any) -> None:
+    a = some(2, n, n, dtype=dtype)
+    a = a + (a.mH if hermitian else a.mT)
+    # Small on the diagonal, so that pivots of order 2 are taken.
+    a = a - 0.99 * rt.diag_embed(a.diagonal(0, -2, -1))
+    ld, pivots = rt.linalg.ldl_factor(a.tril(), hermitian=hermitian)
+    if n == 30:
+        assert (pivots < 0).any() and (pivots > 0).any()
+    b = some(2, n, 3, dtype=dtype, seed=9)
+    close(a @ rt.linalg.ldl_solve(ld, pivots, b, hermitian=hermitian), b, 3000.0)
+    with pytest.raises(errors.RustorchError, match="no pivots"):
+        rt.linalg.ldl_solve(ld, pivots * 0, b)
+
+
+def test_ldl_by_hand() -> None:
+    ld, pivots = rt.linalg.ldl_factor(rt.tensor([[1.0, 5.0, 6.0], [2.0, -1.0, 7.0], [3.0, 4.0, 2.0]], dtype=rt.float64))
+    assert pivots.tolist() == [-3, -3, 3]
+    want = [[1.0, 0.0, 0.0], [3.0, 2.0, 0.0], [8 / 7, 2 / 7, -31 / 7]]
+    assert rt.allclose(ld, rt.tensor(want, dtype=rt.float64), 1e-14, 1e-14)
+
+
+@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (3, 4), (2, 5, 5), (40, 33)])
+def test_reflections(shape: tuple[int, ...], dtype: Any) -> None:
+    a = some(*shape, dtype=dtype)
+    m, k = shape[-2], min(shape[-2:])
+    factors, tau = rt.geqrf(a)
+    want = rt.linalg.qr(a)
+    close(factors[..., :k, :].triu(), want.R)
+    q = rt.linalg.householder_product(factors[..., :k], tau)
+    close(q, want.Q)
+    whole = rt.linalg.householder_product(rt.cat([factors[..., :k], factors.new_zeros(*shape[:-1], m - k)], -1), tau)
+    b = some(*shape[:-2], m, 2, dtype=dtype, seed=3)
+    close(rt.ormqr(factors, tau, b), whole @ b)
+    close(rt.ormqr(factors, tau, b, transpose=True), whole.mH @ b)
+    close(rt.ormqr(factors, tau, b.mT, left=False), b.mT @ whole)
+    close(rt.ormqr(factors, tau, b.mT, left=False, transpose=True), b.mT @ whole.mH)
+
+
+@pytest.mark.parametrize("dtype", ALL)
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 60, 150])
+def test_eig(n: int, dtype: Any) -> None:
+    a = some(2, n, n, dtype=dtype)
+    values, vectors = rt.linalg.eig(a)
+    assert values.dtype is vectors.dtype is (dtype if dtype.is_complex else dtype.to_complex())
+    close(a.to(vectors.dtype) @ vectors, vectors * values.unsqueeze(-2), 10.0)
+    assert rt.allclose(vectors.abs().square().sum(-2), rt.ones(2, n, dtype=dtype.to_real()), 1e-5)
+    by_size = lambda v: sorted(map(complex, v.tolist()), key=lambda z: (round(z.real, 3), z.imag))  # noqa: E731
+    for k in range(2):
+        mine = np.array(by_size(rt.linalg.eigvals(a)[k]))
+        assert np.abs(mine - np.array(by_size(values[k]))).max(initial=0) < 1e-3
+    if not dtype.is_complex:
+        assert all(complex(z).conjugate() in values[0].tolist() for z in values[0].tolist())
+
+
+@pytest.mark.parametrize("dtype", ALL)
+def test_eig_of_what_is_not_usual(dtype: Any) -> None:
+    # Rotations, a block that cannot be diagonalised, zeros, numbers of all sizes.
+    for rows in ([[0, 1], [-1, 0]], [[2, 1, 0], [0, 2, 1], [0, 0, 2]], [[0, 0], [0, 0]], [[1e-20, 1e20], [0, 1]],
+                 [[0, 0, 1], [1, 0, 0], [0, 1, 0]]):  # fmt: skip
+        a = rt.tensor(rows, dtype=dtype)
+        values, vectors = rt.linalg.eig(a)
+        size = float(a.abs().max()) or 1.0
+        close(a.to(vectors.dtype) @ vectors, vectors * values.unsqueeze(-2), size)
+    want = [complex(w) for w in np.roots([1, 0, 0, -1])]
+    assert all(min(abs(w - z) for z in values.tolist()) < 1e-5 for w in want)
+    with pytest.raises(errors.RustorchError, match="non-finite"):
+        rt.linalg.eig(rt.full((2, 2), np.inf, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", ALL)
+def test_matrix_exp(dtype: Any) -> None:
+    a = rt.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=dtype)
+    for angle in (0.0, 1e-9, 1.0, 30.0):
+        want = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        close(rt.matrix_exp(a * angle), rt.tensor(want, dtype=dtype), 1 + angle)
+    shift = rt.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]], dtype=dtype)
+    close(rt.linalg.matrix_exp(shift), rt.tensor([[1.0, 1.0, 0.5], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]], dtype=dtype))
+    batch = rt.stack([a * 40, a * 0.1])
+    assert rt.equal(rt.matrix_exp(batch)[1], rt.matrix_exp(a * 0.1))
+    assert rt.matrix_exp(rt.zeros(2, 0, 0, dtype=dtype)).shape == (2, 0, 0)
+    assert rt.matrix_exp(rt.full((2, 2), np.nan, dtype=dtype)).isnan().all()
+
+
+def test_conditions_and_ranks() -> None:
+    a = rt.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=rt.float64)
+    assert [float(rt.linalg.cond(a, p)) == np.inf for p in (1, np.inf, "fro", "nuc", -1)] == [True] * 5
+    d = rt.diag(rt.tensor([4.0, 2.0, 1e-3], dtype=rt.float64))
+    for p, want in ((None, 4000.0), (2, 4000.0), (-2, 2.5e-4), (1, 4000.0), (-np.inf, 2.5e-4)):
+        assert float(rt.linalg.cond(d, p)) == pytest.approx(want)
+    assert [int(rt.linalg.matrix_rank(d, t)) for t in (None, 1e-2, 3.0, 5.0)] == [3, 2, 1, 0]
+    assert int(rt.linalg.matrix_rank(d, rtol=0.6)) == 1 and int(rt.linalg.matrix_rank(d, atol=0.0)) == 3
+    assert rt.linalg.matrix_rank(rt.stack([d, d]), rt.tensor([1e-2, 3.0])).tolist() == [2, 1]
+    assert rt.linalg.matrix_rank(rt.zeros(2, 0, 3)).tolist() == [0, 0]
+    assert int(rt.linalg.matrix_rank(-d, hermitian=True)) == 3
+
+
+@pytest.mark.parametrize("dtype", ALL)
+def test_few_singular_values(dtype: Any) -> None:
+    rt.manual_seed(0)
+    a = some(2, 30, 4, dtype=dtype) @ some(2, 4, 20, dtype=dtype)
+    for x in (a, a.mT):
+        u, s, v = rt.svd_lowrank(x, 5)
+        close((u * s.unsqueeze(-2)) @ v.mH, x, 30.0)
+        assert u.shape[-1] == s.shape[-1] == v.shape[-1] == 5
+    u, s, v = rt.pca_lowrank(a)
+    close((u * s.unsqueeze(-2)) @ v.mH, a - a.mean(-2, keepdim=True), 30.0)

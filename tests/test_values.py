@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import decimal
 import inspect
 import itertools
 import math
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ NO_CASE = {
     ("gather", "sparse_grad"), ("embedding", "padding_idx"), ("scaled_dot_product_attention", "dropout_p"),
     ("multi_head_attention_forward", "dropout_p"), ("multi_head_attention_forward", "training"),
     ("multi_head_attention_forward", "is_causal"), ("rnn_layer", "keep"),
+    ("linalg_lu", "pivot"), ("linalg_lu_factor_ex", "pivot"),
 }  # fmt: skip
 
 inf, nan = math.inf, math.nan
@@ -1085,6 +1088,229 @@ UNIQUE: dict[str, Any] = {
     "linalg_qr": lambda q, r: (gram(q), q @ r) if q.size else (gram(r),),
 }  # fmt: skip
 
+# ---- factors ----
+
+
+def permuted(pivots: Any, m: int) -> Any:
+    """The order of rows after exchanges that are counted from 1."""
+    rows = list(range(m))
+    for i, j in enumerate(pivots):
+        rows[i], rows[j - 1] = rows[j - 1], rows[i]
+    return np.array(rows)
+
+
+def eliminated(a: Any) -> Any:
+    """LU with exchanges of rows."""
+    a, pivots, (m, n) = a.copy(), [], a.shape
+    for k in range(min(m, n)):
+        p = k + int(np.argmax(np.abs(a[k:, k])))
+        a[[k, p]] = a[[p, k]]
+        pivots.append(p + 1)
+        if a[k, k]:
+            a[k + 1 :, k] /= a[k, k]
+            a[k + 1 :, k + 1 :] -= np.outer(a[k + 1 :, k], a[k, k + 1 :])
+    return a, np.array(pivots, np.int32)
+
+
+def batched(f: Any, outs: int) -> Any:
+    """`f` of each matrix of a batch, whose results are stacked."""
+
+    def all_of(x: Any, *args: Any) -> Any:
+        if x.ndim == 2:
+            return f(x, *args)
+        found = [all_of(a, *args) for a in x]
+        return tuple(np.stack([r[k] for r in found]) for k in range(outs))
+
+    return all_of
+
+
+@reference
+def linalg_lu_factor_ex(x: Any, pivot: bool = True, check_errors: bool = False) -> Any:
+    lu, pivots = batched(eliminated, 2)(x)
+    zero = np.diagonal(lu, axis1=-2, axis2=-1) == 0
+    return lu, pivots, np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32)
+
+
+@reference
+def lu_unpack(lu: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    m, n = lu.shape[-2:]
+    k, none = min(m, n), np.zeros(0)
+    p = np.eye(m)[:, permuted(pivots, m)] if unpack_pivots else none
+    if not unpack_data:
+        return p, none, none
+    return p, np.tril(lu[:, :k], -1) + np.eye(m, k), np.triu(lu[:k])
+
+
+@reference
+def linalg_lu_solve(lu: Any, pivots: Any, b: Any, left: bool = True, adjoint: bool = False) -> Any:
+    p, lower, upper = lu_unpack(lu, pivots)
+    a = np.linalg.inv((p @ lower @ upper).T if adjoint else p @ lower @ upper)
+    return a @ b if left else b @ a
+
+
+def reflected(a: Any, tau: Any) -> Any:
+    """The product of reflections."""
+    q = np.eye(len(a))
+    for k, t in enumerate(tau):
+        v = np.concatenate([np.zeros(k), [1.0], a[k + 1 :, k]])
+        q = q @ (np.eye(len(a)) - t * np.outer(v, v))
+    return q
+
+
+@reference
+def geqrf(a: Any) -> Any:
+    a, taus = a.copy(), []
+    for k in range(min(a.shape)):
+        x = a[k:, k].copy()
+        beta = -np.copysign(np.linalg.norm(x), x[0]) if np.any(x[1:]) else x[0]
+        taus.append((beta - x[0]) / beta if np.any(x[1:]) else 0.0)
+        v = np.concatenate([[1.0], x[1:] / (x[0] - beta)]) if np.any(x[1:]) else np.eye(len(x))[0]
+        a[k:, k:] -= taus[-1] * np.outer(v, v @ a[k:, k:])
+        a[k + 1 :, k] = v[1:]
+    return a, np.array(taus)
+
+
+@reference
+def ormqr(a: Any, tau: Any, b: Any, left: bool = True, transpose: bool = False) -> Any:
+    q = reflected(a, tau)
+    q = q.T if transpose else q
+    return q @ b if left else b @ q
+
+
+@reference
+def linalg_matrix_norm(
+    x: Any, word: str = "fro", number: Any = None, dim: Any = (-2, -1), keepdim: bool = False, dtype: Any = None
+) -> Any:
+    return np.linalg.norm(x if dtype is None else x.astype(dtype), number or word, tuple(dim), keepdim)
+
+
+@reference
+def linalg_matrix_rank(x: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+    if hermitian:
+        s = np.sort(np.abs(np.linalg.eigvalsh(x)))[..., ::-1]
+    else:
+        s = np.linalg.svd(x, compute_uv=False)
+    usual = max(x.shape[-2:]) * np.finfo(x.dtype).eps
+    rtol = (0 if atol is not None and atol > 0 else usual) if rtol is None else rtol
+    return (s > np.maximum(0 if atol is None else atol, rtol * s[..., :1])).sum(-1)
+
+
+@reference
+def matrix_exp(x: Any) -> Any:
+    halved = x / 2.0**20
+    e = np.eye(x.shape[-1]) + halved + halved @ halved / 2 + halved @ halved @ halved / 6
+    # Without the 1, so that no digits get lost.
+    e = e - np.eye(x.shape[-1])
+    for _ in range(20):
+        e = 2 * e + e @ e
+    return e + np.eye(x.shape[-1])
+
+
+def squared(factor: Any, upper: bool) -> Any:
+    """The matrix with this Cholesky factor."""
+    return np.triu(factor).T @ np.triu(factor) if upper else np.tril(factor) @ np.tril(factor).T
+
+
+def low_rank(x: Any, q: int) -> Any:
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    return u[..., :q], s[..., :q], np.swapaxes(vh, -1, -2)[..., :q]
+
+
+def failing(f: Any, test: Any) -> Any:
+    """The result, and a number that says what is wrong, if anything: then the result is not a number."""
+
+    def checked(x: Any, *args: Any) -> Any:
+        info = np.vectorize(test, signature="(m,n)->()")(x).astype(np.int32)
+        good = np.where(info[..., None, None] > 0, np.eye(x.shape[-1]), x)
+        result = f(good, *args)
+        bad = info[..., None, None] if result.ndim > info.ndim + 1 else info[..., None]
+        return np.where(bad > 0, nan, result), info
+
+    return checked
+
+
+def zero_pivot(a: Any) -> int:
+    return int(linalg_lu_factor_ex(a)[2])
+
+
+def bad_minor(a: Any) -> int:
+    minors = [k for k in range(1, len(a) + 1) if np.linalg.det(a[:k, :k]) <= 0]
+    return minors[0] if minors else 0
+
+
+@reference
+def svd(x: Any, some: bool = True, compute_uv: bool = True) -> Any:
+    u, s, vh = np.linalg.svd(x, not some)
+    if not compute_uv:
+        u, vh = (np.zeros((*x.shape[:-2], k, k)) for k in x.shape[-2:])
+    return u, s, np.swapaxes(vh, -1, -2)
+
+
+REFERENCE.update(
+    linalg_vecdot=lambda x, y, dim=-1: (x * y).sum(dim),
+    linalg_inv_ex=lambda x, check_errors=False: failing(np.linalg.inv, zero_pivot)(x),
+    linalg_cholesky_ex=lambda x, upper=False, check_errors=False: failing(REFERENCE["cholesky"], bad_minor)(x, upper),
+    linalg_solve_ex=lambda a, b, left=True, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(
+        a, b, left
+    ),
+    solve_matrices_ex=lambda a, b, check_errors=False: failing(REFERENCE["linalg_solve"], zero_pivot)(a, b),
+    linalg_lu=lambda x, pivot=True: batched(lambda a: lu_unpack(*eliminated(a)), 3)(x),
+    pivots_to_rows=lambda p, m, inverse=False: np.argsort(permuted(p, m)) if inverse else permuted(p, m),
+    linalg_ldl_factor_ex=lambda x, hermitian=False, check_errors=False: (x, np.zeros(len(x), np.int32), np.int32(0)),
+    linalg_ldl_solve=lambda ld, pivots, b, hermitian=False: np.linalg.solve(
+        (np.tril(ld, -1) + np.eye(len(ld))) @ np.diag(np.diag(ld)) @ (np.tril(ld, -1) + np.eye(len(ld))).T, b
+    ),
+    linalg_householder_product=lambda a, tau: reflected(a, tau)[:, : a.shape[1]],
+    linalg_eig=lambda x: tuple(np.linalg.eig(x)),
+    linalg_eigvals=np.linalg.eigvals,
+    linalg_cond=lambda x, ord="", p=None: np.linalg.cond(x, ord or p),
+    linalg_tensorinv=np.linalg.tensorinv,
+    linalg_tensorsolve=lambda a, b, dims=None: np.linalg.tensorsolve(a, b, dims),
+    linalg_vander=lambda x, n=None: np.stack([x**k for k in range(x.shape[-1] if n is None else n)], -1),
+    vander=np.vander,
+    cholesky_solve=lambda b, factor, upper=False: np.linalg.inv(squared(factor, upper)) @ b,
+    cholesky_inverse=lambda factor, upper=False: np.linalg.inv(squared(factor, upper)),
+    triangular_solve=lambda b, a, upper=True, transpose=False, unitriangular=False: (
+        np.linalg.solve(triangle(a, upper, unitriangular).T if transpose else triangle(a, upper, unitriangular), b), a,
+    ),
+    svd_lowrank=lambda x, q=6, niter=2, M=None: low_rank(x if M is None else x - M, q),
+    pca_lowrank=lambda x, q=None, center=True, niter=2: low_rank(
+        x - x.mean(-2, keepdims=True) if center else x, min(6, *x.shape[-2:]) if q is None else q
+    ),
+)  # fmt: skip
+
+
+def order_of(values: Any) -> Any:
+    """An order of complex numbers that rounding does not change."""
+    return np.lexsort((values.imag.round(6), values.real.round(6)))
+
+
+def by_size(values: Any) -> Any:
+    return values[order_of(values)]
+
+
+UNIQUE |= {
+    "linalg_eigvals": lambda w: (by_size(w),),
+    "linalg_eig": lambda w, v: (by_size(w), (v * w) @ np.linalg.inv(v), np.abs(v).T[order_of(w)]),
+    "svd": lambda u, s, v: (
+        s, gram(u), gram(v), (u[..., : s.shape[-1]] * s[..., None, :]) @ np.swapaxes(v[..., : s.shape[-1]], -1, -2),
+    ),
+    "svd_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
+    "pca_lowrank": lambda u, s, v: (s, gram(u), gram(v), (u * s) @ v.T),
+    "linalg_ldl_factor_ex": lambda ld, pivots, info: (whole_of(ld, pivots), info),
+}  # fmt: skip
+
+
+def whole_of(ld: Any, pivots: Any) -> Any:
+    """The matrix that factors stand for; of a whole one itself."""
+    if not pivots.any():
+        return np.tril(ld) + np.tril(ld, -1).T
+    n = len(ld)
+    # As the solutions with unit vectors, which are known by another way.
+    columns = [_ops.linalg_ldl_solve(*map(rt.from_numpy, (ld, pivots)), rt.eye(n, dtype=rt.float64))]
+    return np.linalg.inv(columns[0].numpy())
+
+
 # ---- images ----
 
 
@@ -1780,6 +2006,290 @@ REFERENCE.update(
     sgn=lambda z: np.where(z == 0, 0, z / np.where(z == 0, 1, np.abs(z))),
 )
 
+# ---- special functions ----
+
+
+def integral(f: Any, low: float, high: float) -> float:
+    """By Gauss and Legendre, in pieces."""
+    x, w = np.polynomial.legendre.leggauss(60)
+    edges = np.linspace(low, high, 41)
+    middle, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+    return float((f(middle[:, None] + half[:, None] * x) * w * half[:, None]).sum())
+
+
+def bessel_i(n: int, scaled: bool) -> Any:
+    """DLMF 10.32.3."""
+
+    def value(x: float) -> float:
+        if math.isinf(x) or math.isnan(x):
+            return math.copysign(0.0 if scaled else inf, x if n else 1.0) if not math.isnan(x) else nan
+        top = abs(x) if scaled else 0.0
+        return integral(lambda t: np.exp(x * np.cos(t) - top) * np.cos(n * t), 0, math.pi) / math.pi
+
+    return each(value)
+
+
+def bessel_k(n: int, scaled: bool) -> Any:
+    """DLMF 10.32.9."""
+
+    def value(x: float) -> float:
+        if math.isnan(x) or x < 0:
+            return nan
+        if x == 0:
+            return inf
+        if math.isinf(x):
+            return 0.0
+        top = math.acosh(1 + 800 / x)
+        e = integral(lambda t: np.exp(-x * (np.cosh(t) - 1)) * np.cosh(n * t), 0, top)
+        return e if scaled else e * math.exp(-x)
+
+    return each(value)
+
+
+def bessel_j(n: int) -> Any:
+    """DLMF 10.9.2."""
+
+    def value(x: float) -> float:
+        if math.isinf(x):
+            return 0.0
+        return integral(lambda t: np.cos(n * t - x * np.sin(t)), 0, math.pi) / math.pi
+
+    return each(value)
+
+
+def bessel_y(n: int) -> Any:
+    """DLMF 10.9.7."""
+
+    def value(x: float) -> float:
+        if math.isnan(x) or x < 0:
+            return nan
+        if x == 0:
+            return -inf
+        if math.isinf(x):
+            return 0.0
+        wave = integral(lambda t: np.sin(x * np.sin(t) - n * t), 0, math.pi)
+        top = math.asinh(800 / x)
+        rest = integral(lambda t: (np.exp(n * t) + (-1) ** n * np.exp(-n * t)) * np.exp(-x * np.sinh(t)), 0, top)
+        return (wave - rest) / math.pi
+
+    return each(value)
+
+
+def airy(x: float) -> float:
+    """The power series (DLMF 9.4.1) in many digits."""
+    if not math.isfinite(x):
+        return 0.0 if x == inf else nan
+    with decimal.localcontext() as context:
+        context.prec = 60
+        d = decimal.Decimal
+        x = d(x)
+        f, g, a, b, k = d(1), x, d(1), x, d(0)
+        for _ in range(400):
+            k += 3
+            a *= x**3 / (k * (k - 1))
+            b *= x**3 / (k * (k + 1))
+            f, g = f + a, g + b
+        first = d("0.35502805388781723926006318600418317639797917419917752405833")
+        slope = d("0.25881940379280679840518356018920396347909113835493458221000")
+        return float(first * f - slope * g)
+
+
+def hurwitz(s: float, q: float) -> float:
+    """Many terms, and the rest by Euler and Maclaurin."""
+    if math.isnan(s) or math.isnan(q):
+        return nan
+    if s <= 1:
+        return inf if s == 1 else nan
+    if q <= 0 and q == math.floor(q):
+        return inf
+    if q <= 0 and s != math.floor(s):
+        return nan
+    k = np.arange(20000.0)
+    end = q + 20000
+    rest = end ** (1 - s) / (s - 1) + 0.5 * end**-s + s / 12 * end ** (-s - 1)
+    return math.fsum(np.sign(q + k) ** int(s) * np.abs(q + k) ** -s) + rest
+
+
+def lower_gamma(a: float, x: float) -> float:
+    """DLMF 8.11.4."""
+    if math.isnan(a) or math.isnan(x) or a < 0 or x < 0:
+        return nan
+    if a == 0:
+        return 1.0 if x > 0 else nan
+    if math.isinf(a) or math.isinf(x):
+        return nan if a == x else float(math.isinf(x))
+    if x == 0:
+        return 0.0
+    start = math.exp(a * math.log(x) - x - math.lgamma(a + 1))
+    total, term = 0.0, 1.0
+    for k in range(1, 2000):
+        total += term
+        term *= x / (a + k)
+    return start * total
+
+
+def normal_quantile(p: float) -> float:
+    if p in (0, 1):
+        return inf if p else -inf
+    return statistics.NormalDist().inv_cdf(p) if 0 < p < 1 else nan
+
+
+def chebyshev(kind: str) -> Any:
+    def value(x: float, n: float) -> float:
+        n = int(n)
+        if n < 0:
+            return 0.0
+        first = {"t": x, "u": 2 * x, "v": 2 * x - 1, "w": 2 * x + 1}[kind]
+        p, q = 1.0, first
+        for _ in range(n):
+            p, q = q, 2 * x * q - p
+        return p
+
+    return each(value)
+
+
+def polynomial(series: Any) -> Any:
+    """A polynomial of NumPy, of one degree."""
+    return each(lambda x, n: float(series(x, [0.0] * int(n) + [1.0])) if n >= 0 else 0.0)
+
+
+def shifted(kind: str) -> Any:
+    return lambda x, n: chebyshev(kind)(2 * np.asarray(x) - 1, n)
+
+
+REFERENCE.update(
+    i0=bessel_i(0, False),
+    special_i0e=bessel_i(0, True),
+    special_i1=bessel_i(1, False),
+    special_i1e=bessel_i(1, True),
+    special_modified_bessel_k0=bessel_k(0, False),
+    special_modified_bessel_k1=bessel_k(1, False),
+    special_scaled_modified_bessel_k0=bessel_k(0, True),
+    special_scaled_modified_bessel_k1=bessel_k(1, True),
+    special_bessel_j0=bessel_j(0),
+    special_bessel_j1=bessel_j(1),
+    special_bessel_y0=bessel_y(0),
+    special_bessel_y1=bessel_y(1),
+    special_spherical_bessel_j0=each(lambda x: 0.0 if math.isinf(x) else math.sin(x) / x if x else 1.0),
+    special_airy_ai=each(airy),
+    special_erfcx=each(
+        lambda x: x if x != x else math.exp(x * x) * math.erfc(x) if abs(x) < 20 else inf if x < 0 else 0.0 if x == inf
+        else integral(lambda t: np.exp(-t * t - 2 * x * t), 0, 20 / x) * 2 / math.sqrt(math.pi)
+    ),
+    special_ndtr=each(lambda x: math.erfc(-x / math.sqrt(2)) / 2),
+    special_log_ndtr=each(
+        lambda x: math.log(math.erfc(-x / math.sqrt(2)) / 2) if x > -30 or x != x else -inf if x == -inf else
+        -x * x / 2 + math.log(integral(lambda t: np.exp(x * t - t * t / 2), 0, -40 / x) / math.sqrt(2 * math.pi))
+    ),
+    special_ndtri=each(normal_quantile),
+    special_entr=each(lambda x: x if x != x else -inf if x < 0 or x == inf else 0.0 if x == 0 else -x * math.log(x)),
+    special_xlog1py=lambda x, y: np.where((x == 0) & ~np.isnan(y), 0.0, x * np.log1p(y)),
+    special_zeta=each(hurwitz),
+    igamma=each(lower_gamma),
+    igammac=each(lambda a, x: 1 - lower_gamma(a, x)),
+    mvlgamma=each(
+        lambda x, p: p * (p - 1) / 4 * math.log(math.pi) + sum(math.lgamma(x - k / 2) for k in range(p))
+    ),
+    special_chebyshev_polynomial_t=chebyshev("t"),
+    special_chebyshev_polynomial_u=chebyshev("u"),
+    special_chebyshev_polynomial_v=chebyshev("v"),
+    special_chebyshev_polynomial_w=chebyshev("w"),
+    special_shifted_chebyshev_polynomial_t=shifted("t"),
+    special_shifted_chebyshev_polynomial_u=shifted("u"),
+    special_shifted_chebyshev_polynomial_v=shifted("v"),
+    special_shifted_chebyshev_polynomial_w=shifted("w"),
+    special_hermite_polynomial_h=polynomial(np.polynomial.hermite.hermval),
+    special_hermite_polynomial_he=polynomial(np.polynomial.hermite_e.hermeval),
+    special_laguerre_polynomial_l=polynomial(np.polynomial.laguerre.lagval),
+    special_legendre_polynomial_p=polynomial(np.polynomial.legendre.legval),
+    nextafter=np.nextafter,
+    frexp=lambda x: tuple(np.frexp(x)),
+)  # fmt: skip
+
+
+@reference
+def renorm(x: Any, p: float, dim: int, most: float) -> Any:
+    others = tuple(d for d in range(x.ndim) if d != dim % x.ndim)
+    norms = (np.abs(x) ** p).sum(others, keepdims=True) ** (1 / p)
+    return np.where(norms > most, x * most / (norms + 1e-7), x)
+
+
+@reference
+def gradient(x: Any, spacing: Any, dim: Any = None, edge_order: int = 1) -> Any:
+    dims = tuple(range(x.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    found = np.gradient(x, *(spacing or [1.0] * len(dims)), axis=dims, edge_order=edge_order)
+    return found if isinstance(found, (list, tuple)) else [found]
+
+
+@reference
+def cumulative_trapezoid(y: Any, x: Any = None, dx: float = 1, dim: int = -1) -> Any:
+    y = np.moveaxis(y, dim, -1)
+    steps = dx if x is None else np.diff(x if x.ndim == 1 else np.moveaxis(x, dim, -1))
+    return np.moveaxis(np.cumsum((y[..., 1:] + y[..., :-1]) / 2 * steps, -1), -1, dim)
+
+
+def bounds_of(ranges: Any) -> Any:
+    return None if ranges is None else np.reshape(ranges, (-1, 2))
+
+
+@reference
+def nonzero_static(x: Any, size: int, fill_value: int = -1) -> Any:
+    rows = np.argwhere(x)[:size]
+    return np.concatenate([rows, np.full((size - len(rows), x.ndim), fill_value)])
+
+
+def fractional_pool(n: int) -> Any:
+    def pool(x: Any, kernel: Any, size: Any, random: Any) -> Any:
+        kernel, size = (v if isinstance(v, (tuple, list)) else [v] * n for v in (kernel, size))
+        random = random.reshape(*x.shape[:-n], n)
+        out, index = np.zeros(x.shape[:-n] + tuple(size)), np.zeros(x.shape[:-n] + tuple(size), np.int64)
+        for plane in np.ndindex(*x.shape[:-n]):
+            drawn = random[plane][::-1] if n == 2 else random[plane]
+            starts = []
+            for d in range(n):
+                room = x.shape[len(plane) + d] - kernel[d]
+                alpha = room / (size[d] - 1) if size[d] > 1 else 0.0
+                first = [int((i + drawn[d]) * alpha) - int(drawn[d] * alpha) for i in range(size[d] - 1)]
+                starts.append([*first, room])
+            for at in np.ndindex(*size):
+                corner = [starts[d][at[d]] for d in range(n)]
+                window = x[plane][tuple(slice(c, c + k) for c, k in zip(corner, kernel))]
+                place = np.unravel_index(np.argmax(window), window.shape)
+                out[plane + at] = window.max()
+                index[plane + at] = np.ravel_multi_index([c + p for c, p in zip(corner, place)], x.shape[-n:])
+        return out, index
+
+    return pool
+
+
+REFERENCE.update(
+    histogramdd_from_bin_cts=lambda x, bins, ranges=None, weight=None, density=False: np.histogramdd(
+        x, bins, bounds_of(ranges), density, weight)[0],
+    histogramdd_bin_edges=lambda x, bins, ranges=None: np.histogramdd(x, bins, bounds_of(ranges))[1],
+    histogramdd_from_bin_tensors=lambda x, weight, bins, density=False: np.histogramdd(
+        x, bins, weights=weight, density=density)[0],
+    unravel_index=lambda x, shape: np.unravel_index(x, shape),
+    fractional_max_pool2d=fractional_pool(2),
+    fractional_max_pool3d=fractional_pool(3),
+    alias_copy=np.array,
+    detach_copy=np.array,
+    as_strided_copy=REFERENCE["as_strided"],
+    diagonal_copy=REFERENCE["diagonal"],
+    expand_copy=REFERENCE["expand"],
+    permute_copy=REFERENCE["permute"],
+    select_copy=REFERENCE["select"],
+    slice_copy=REFERENCE["slice"],
+    split_copy=REFERENCE["split"],
+    split_with_sizes_copy=REFERENCE["split_with_sizes"],
+    squeeze_copy=REFERENCE["squeeze"],
+    t_copy=np.transpose,
+    transpose_copy=REFERENCE["transpose"],
+    unbind_copy=REFERENCE["unbind"],
+    unfold_copy=REFERENCE["unfold"],
+    unsqueeze_copy=REFERENCE["unsqueeze"],
+    view_copy=lambda x, size: x.reshape(size),
+)  # fmt: skip
+
 # ---- calls ----
 
 
@@ -1938,7 +2448,10 @@ class Arguments:
             k: getattr(rt if ours else np, "bool" if ours and k == "bool_" else k if k == "bool_" else v)
             for k, v in types.items()
         }
-        typed = {k: lambda v, d=d: wrap(np.array(v, d)) for k, d in (("u8", np.uint8), ("single", np.float32))}
+        typed = {
+            k: lambda v, d=d: wrap(np.array(v, d))
+            for k, d in (("u8", np.uint8), ("single", np.float32), ("pivots", np.int32))
+        }
         return {
             "r": real(rng.standard_normal), "p": real(lambda s: rng.uniform(0.5, 2, s)),
             "z": real(lambda s: rng.uniform(0.5, 2, s) * rng.choice([-1.0, 1.0], s)),
@@ -2077,7 +2590,10 @@ def test_every_option_is_tried() -> None:
 
 
 # Whose results are unique only in part, or whose input has to stay symmetric; tests/test_gradients.py knows how.
-GAUGED = {"linalg_eigh", "linalg_eigvalsh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv"}
+GAUGED = {
+    "linalg_eigh", "linalg_eigvalsh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv", "linalg_eig",
+    "linalg_cholesky_ex", "svd", "svd_lowrank", "pca_lowrank",
+}  # fmt: skip
 # Whose statistics of earlier batches are constants.
 RUNNING = {"batch_norm", "batch_norm_eval", "instance_norm"}
 

@@ -32,7 +32,7 @@ CASES: list[tuple[Any, ...]] = []
 NOTHING = {
     "device", "layout", "pin_memory", "memory_format", "non_blocking", "stable", "output_size", "requires_grad", "out",
     "generator", "dtype",  # the last five have tests of their own
-    "assume_unique",
+    "assume_unique", "pivot", "check_errors",
     "_",
 }  # fmt: skip
 ALSO = {"sort.descending", "unique.sorted"}
@@ -47,7 +47,8 @@ KINDS = {"b": rt.bool, "i": rt.int64, "c": rt.complex128}
 
 def tensors(v: Any) -> Any:
     if isinstance(v, np.ndarray):
-        return rt.tensor(v.tolist(), dtype=KINDS.get(v.dtype.kind, rt.float64)).reshape(v.shape)
+        dtype = rt.int32 if v.dtype == np.int32 else KINDS.get(v.dtype.kind, rt.float64)
+        return rt.tensor(v.tolist(), dtype=dtype).reshape(v.shape)
     if isinstance(v, (list, tuple)):
         return type(v)([tensors(e) for e in v])
     return v
@@ -69,6 +70,9 @@ def agree(a: Any, b: Any) -> bool:
 case("pow", (abs(A), B), {}, abs(A) ** B)
 case("pow", (2, B), {}, 2.0**B)
 case("pow", (A, 3), {}, A**3)
+
+case("frexp", np.array([0.75, -8.0, 0.0]), {}, (np.array([0.75, -0.5, 0.0]), np.array([0, 4, 0])))
+case("unravel_index", (np.array([5, 0]), (2, 3)), {}, (np.array([1, 0]), np.array([2, 0])))
 
 # ---- reductions ----
 for word, whole, at in (("max", np.max, np.argmax), ("min", np.min, np.argmin)):
@@ -388,6 +392,83 @@ la("lstsq", (FLAT, SQUARE), {"rcond": 0.1}, (np.diag([0.25, 1, 0]) @ SQUARE, np.
 la("lstsq", (np.vstack([FLAT, FLAT]), np.vstack([SQUARE, SQUARE])), {"rcond": 0.1, "driver": "gelsd"},
    (np.diag([0.25, 1, 0]) @ SQUARE, np.zeros(0), 2, np.sqrt(2) * np.diag(FLAT)))  # fmt: skip
 la("lstsq", (TALL, B.T[:, 0]), {"driver": "gels"}, (X3[:, 0], RESIDUAL[:1], np.zeros(0), np.zeros(0)))
+# ---- factors ----
+BAD = np.array([[1.0, 2.0], [2.0, 4.0]])
+GOOD = np.array([[0.5, -1.0], [2.0, 3.0]])
+BOTH = np.stack([BAD, GOOD])
+NANS = np.full((2, 2), NAN)
+la("inv_ex", BOTH, {}, (np.stack([NANS, np.linalg.inv(GOOD)]), np.array([2, 0])))
+la("inv_ex", GOOD, {}, (np.linalg.inv(GOOD), 0))
+la("solve_ex", (BOTH, np.stack([GOOD, GOOD])), {}, (np.stack([NANS, np.eye(2)]), np.array([2, 0])))
+la("solve_ex", (GOOD, BAD), {"left": False}, (BAD @ np.linalg.inv(GOOD), 0))
+la("cholesky_ex", S, {}, (np.linalg.cholesky(S), 0))
+la("cholesky_ex", S, {"upper": True}, (np.linalg.cholesky(S).T, 0))
+# Rows 2 and 1 change places, then none do.
+SWAPPED = np.array([[0.0, 1.0], [1.0, 0.0]])
+LU = np.array([[2.0, 3.0], [0.25, -1.75]])
+LOWER, UPPER = np.array([[1.0, 0.0], [0.25, 1.0]]), np.triu(LU)
+PIVOTS = np.array([2, 2], np.int32)
+la("lu", GOOD, {}, (SWAPPED, LOWER, UPPER))
+la("lu_factor", GOOD, {}, (LU, PIVOTS))
+la("lu_factor_ex", GOOD, {}, (LU, PIVOTS, 0))
+la("lu_factor_ex", BAD, {}, (np.array([[2.0, 4.0], [0.5, 0.0]]), PIVOTS, 2))
+la("lu_solve", (LU, PIVOTS, BAD), {}, np.linalg.solve(GOOD, BAD))
+la("lu_solve", (LU, PIVOTS, SQUARE[:2, :2]), {"left": False}, SQUARE[:2, :2] @ np.linalg.inv(GOOD))
+la("lu_solve", (LU, PIVOTS, SQUARE[:2, :2]), {"adjoint": True}, np.linalg.solve(GOOD.T, SQUARE[:2, :2]))
+case("lu", GOOD, {}, (LU, PIVOTS))
+case("lu", BAD, {"get_infos": True}, (np.array([[2.0, 4.0], [0.5, 0.0]]), PIVOTS, 2))
+case("lu_unpack", (LU, PIVOTS), {}, (SWAPPED, LOWER, UPPER))
+case("lu_unpack", (LU, PIVOTS), {"unpack_data": False}, (SWAPPED, np.zeros(0), np.zeros(0)))
+case("lu_unpack", (LU, PIVOTS), {"unpack_pivots": False}, (np.zeros(0), LOWER, UPPER))
+case("lu_solve", (BAD, LU, PIVOTS), {}, np.linalg.solve(GOOD, BAD))
+LDL = np.array([[4.0, 0.0], [0.5, 2.0]])
+la("ldl_factor", np.array([[4.0, 9.0], [2.0, 3.0]]), {}, (LDL, np.array([1, 2], np.int32)))
+la("ldl_factor_ex", np.array([[4.0, 9.0], [2.0, 3.0]]), {}, (LDL, np.array([1, 2], np.int32), 0))
+la("ldl_factor_ex", np.zeros((2, 2)), {}, (np.zeros((2, 2)), np.array([1, 2], np.int32), 1))
+IMAGINARY = np.array([[4.0, 0.0], [2.0j, 3.0]])
+la("ldl_factor", IMAGINARY, {"hermitian": True}, (np.array([[4.0, 0.0], [0.5j, 2.0]]), np.array([1, 2], np.int32)))
+la("ldl_factor_ex", IMAGINARY, {"hermitian": True}, (np.array([[4.0, 0], [0.5j, 2.0]]), np.array([1, 2], np.int32), 0))
+la("ldl_solve", (LDL, np.array([1, 2], np.int32), GOOD), {}, np.linalg.solve([[4.0, 2.0], [2.0, 3.0]], GOOD))
+la("ldl_solve", (np.array([[4.0, 0.0], [0.5j, 2.0]]), np.array([1, 2], np.int32), GOOD + 0j), {"hermitian": True},
+   np.linalg.solve([[4.0, -2.0j], [2.0j, 3.0]], GOOD))  # fmt: skip
+# A reflection of (3, 4) to -5: the factor is 1 + 3/5, the vector (1, 4/8).
+MIRROR = np.array([[-5.0], [0.5]])
+case("geqrf", np.array([[3.0], [4.0]]), {}, (MIRROR, np.array([1.6])))
+for word, place in (("orgqr", rt), ("householder_product", linalg)):
+    case(word, (MIRROR, np.array([1.6])), {}, np.array([[-0.6], [-0.8]]), place)
+case("qr", np.array([[3.0], [4.0]]), {}, (np.array([[-0.6], [-0.8]]), np.array([[-5.0]])))
+case("qr", np.array([[3.0], [4.0]]), {"some": False},
+     (np.array([[-0.6, -0.8], [-0.8, 0.6]]), np.array([[-5.0], [0.0]])))  # fmt: skip
+la("eig", np.diag([2.0 + 1j, 3.0]), {}, (np.array([2.0 + 1j, 3.0]), np.eye(2)))
+la("eigvals", np.diag([2.0 + 1j, 3.0]), {}, np.array([2.0 + 1j, 3.0]))
+la("matrix_exp", np.diag([0.5, -1.0, 2.0]), {}, np.diag(np.exp([0.5, -1.0, 2.0])))
+la("cond", A, {}, np.linalg.cond(A))
+la("cond", S, {"p": "fro"}, np.linalg.cond(S, "fro"))
+la("cond", S, {"p": -INF}, np.linalg.cond(S, -INF))
+la("matrix_rank", FLAT, {}, 3)
+la("matrix_rank", FLAT, {"tol": 0.1}, 2)
+la("matrix_rank", FLAT, {"tol": 2.0}, 1)
+la("matrix_rank", FLAT, {"atol": 0.1}, 2)
+la("matrix_rank", FLAT, {"rtol": 0.3}, 1)
+la("matrix_rank", np.array([[0.0, 5.0], [0.0, 0.0]]), {"hermitian": True}, 0)
+FOUR = np.arange(1.0, 17.0).reshape(4, 4) + np.diag([9.0, -7.0, 5.0, 8.0])
+la("tensorinv", FOUR.reshape(2, 2, 4), {}, np.linalg.inv(FOUR).reshape(4, 2, 2))
+la("tensorinv", FOUR.reshape(4, 2, 2), {"ind": 1}, np.linalg.inv(FOUR).reshape(2, 2, 4))
+la("tensorsolve", (FOUR.reshape(2, 2, 4), GOOD), {}, np.linalg.tensorsolve(FOUR.reshape(2, 2, 4), GOOD))
+la("tensorsolve", (FOUR.reshape(4, 4), np.arange(4.0)), {"dims": [0]}, np.linalg.solve(FOUR.T, np.arange(4.0)))
+la("vander", ROW, {}, np.vander(ROW, increasing=True))
+la("vander", ROW, {"N": 2}, np.vander(ROW, 2, increasing=True))
+case("vander", ROW, {}, np.vander(ROW))
+case("vander", ROW, {"N": 2}, np.vander(ROW, 2))
+case("vander", ROW, {"increasing": True}, np.vander(ROW, increasing=True))
+case("slogdet", -S, {}, tuple(np.linalg.slogdet(-S)))
+case("pinverse", A, {}, np.linalg.pinv(A))
+case("pinverse", FLAT, {"rcond": 0.1}, np.diag([0.25, 1, 0]))
+case("chain_matmul", (A, B.T, A), {}, A @ B.T @ A)
+case("triangular_solve", (SQUARE, R), {}, (np.linalg.solve(R, SQUARE), R))
+case("triangular_solve", (SQUARE, LOW), {"upper": False}, (np.linalg.solve(np.tril(LOW), SQUARE), LOW))
+case("triangular_solve", (SQUARE, R), {"transpose": True}, (np.linalg.solve(R.T, SQUARE), R))
+case("triangular_solve", (SQUARE, R), {"unitriangular": True}, (np.linalg.solve(ONES, SQUARE), R))
 la("matrix_power", (S, 3), {}, S @ S @ S)
 la("matrix_power", (S, -2), {}, np.linalg.inv(S @ S))
 la("multi_dot", ([A, B.T, A],), {}, A @ B.T @ A)
@@ -400,6 +481,57 @@ la("diagonal", C, {}, np.diagonal(C, 0, -2, -1))
 la("diagonal", C, {"offset": 1}, np.diagonal(C, 1, -2, -1))
 la("diagonal", C, {"dim1": 0}, np.diagonal(C, 0, 0, -1))
 la("diagonal", C, {"dim1": 0, "dim2": 1, "offset": -1}, np.diagonal(C, -1, 0, 1))
+
+
+# ---- integrals, slopes, histograms ----
+HOLES = np.where(A > 3, NAN, A)
+case("nanmedian", HOLES, {}, 0.5)
+case("nanmedian", HOLES, {"dim": 1}, (np.array([0.5, 0.25, 1.0]), np.array([0, 1, 0])))
+case("nanmedian", HOLES, {"dim": 1, "keepdim": True}, (np.array([[0.5], [0.25], [1.0]]), np.array([[0], [1], [0]])))
+CASES.pop()  # of the two ones either may be named
+case("nanmedian", HOLES[:2], {"dim": 1, "keepdim": True}, (np.array([[0.5], [0.25]]), np.array([[0], [1]])))
+MEANS = (A[:, 1:] + A[:, :-1]) / 2
+PLACES = np.array([0.0, 1.0, 3.0, 3.5])
+case("cumulative_trapezoid", A, {}, MEANS.cumsum(1))
+case("cumulative_trapezoid", A, {"x": PLACES}, (MEANS * np.diff(PLACES)).cumsum(1))
+case("cumulative_trapezoid", A, {"dx": 0.5}, MEANS.cumsum(1) * 0.5)
+case("cumulative_trapezoid", A, {"dim": 0}, ((A[1:] + A[:-1]) / 2).cumsum(0))
+case("gradient", A, {}, tuple(np.gradient(A)))
+case("gradient", A, {"dim": 1}, (np.gradient(A, axis=1),))
+case("gradient", A, {"edge_order": 2}, tuple(np.gradient(A, edge_order=2)))
+case("gradient", A, {"spacing": 2}, tuple(np.gradient(A, 2.0)))
+case("gradient", A, {"spacing": 2, "dim": 0}, (np.gradient(A, 2.0, axis=0),))
+case("gradient", A, {"spacing": (PLACES,), "dim": (1,)}, (np.gradient(A, PLACES, axis=1),))
+case("gradient", A, {"spacing": [0.5, 2.0], "dim": (1, 0)}, tuple(np.gradient(A, 0.5, 2.0, axis=(1, 0))))
+MASS = np.arange(1.0, 13.0).reshape(3, 4)
+EDGES = np.array([-1.5, 0.0, 0.5, 4.0])
+
+
+def counted(x: Any, bins: Any, **options: Any) -> Any:
+    return tuple(np.histogram(x, bins, **options))
+
+
+case("histogram", (A, 5), {}, counted(A, 5))
+case("histogram", A, {"bins": 3}, counted(A, 3))
+case("histogram", A, {"bins": EDGES}, counted(A, EDGES))
+case("histogram", (A, 5), {"range": (-1.0, 2.0)}, counted(A, 5, range=(-1.0, 2.0)))
+case("histogram", (A, 5), {"weight": MASS}, counted(A, 5, weights=MASS))
+case("histogram", (A, 5), {"density": True}, counted(A, 5, density=True))
+PAIRS = A.reshape(6, 2)
+
+
+def counted_points(bins: Any, **options: Any) -> Any:
+    count, edges = np.histogramdd(PAIRS, bins, **options)
+    return count, tuple(edges)
+
+
+case("histogramdd", (PAIRS, 3), {}, counted_points(3))
+case("histogramdd", (PAIRS, [3, 2]), {}, counted_points([3, 2]))
+case("histogramdd", (PAIRS.reshape(3, 2, 2), 3), {}, counted_points(3))
+case("histogramdd", (PAIRS, (EDGES, EDGES[1:])), {}, counted_points((EDGES, EDGES[1:])))
+case("histogramdd", (PAIRS, 3), {"range": (-1.0, 2.0, 0.0, 3.0)}, counted_points(3, range=((-1, 2), (0, 3))))
+case("histogramdd", (PAIRS, 3), {"weight": MASS.reshape(-1)[:6]}, counted_points(3, weights=MASS.reshape(-1)[:6]))
+case("histogramdd", (PAIRS, 3), {"density": True}, counted_points(3, density=True))
 
 
 @pytest.mark.parametrize("name", list(dict.fromkeys((c[0].__name__, c[1]) for c in CASES)), ids=".".join)
@@ -442,14 +574,14 @@ def test_every_option_is_tried() -> None:
     elsewhere = {
         "normal", "randint", "randint_like", "empty_strided", "range", "result_type", "can_cast", "index_put_",
         "clamp_", "clip_", "clamp_min_", "clamp_max_", "gru", "lstm", "lstm_cell", "rnn_relu", "rnn_tanh",
-        "get_device", "scalar_tensor", "svd", "trapz",
+        "get_device", "scalar_tensor", "svd", "trapz", "svd_lowrank", "pca_lowrank",
     }  # fmt: skip
     # Ops of the table that take more than it says, whose options are the table's.
     elsewhere |= {n for n in words.__all__ if inspect.unwrap(getattr(words, n)) is getattr(rt._ops, n, None)}
     missing = []
     for place, names in (
         (words, set(words.__all__) - elsewhere),
-        (linalg, set(linalg.__all__) - {"qr", "svd", "eigh"}),
+        (linalg, set(linalg.__all__) - {"qr", "svd", "eigh", "LinAlgError"}),
     ):
         for name in sorted(names):
             key = f"{linalg.__name__ if place is linalg else 'rustorch'}.{name}"

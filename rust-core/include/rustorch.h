@@ -1343,6 +1343,160 @@ rt_status rt_igammac(const struct rt_tensor *input,
 // `igammac`, in place.
 rt_status rt_igammac_(struct rt_tensor *input, const struct rt_tensor *other);
 
+// The modified Bessel function of the first kind, of order 0.
+rt_status rt_i0(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `i0`, in place.
+rt_status rt_i0_(struct rt_tensor *input);
+
+// `e^-|input|` times the modified Bessel function of the first kind, of order 0.
+rt_status rt_special_i0e(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The modified Bessel function of the first kind, of order 1.
+rt_status rt_special_i1(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `e^-|input|` times the modified Bessel function of the first kind, of order 1.
+rt_status rt_special_i1e(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The modified Bessel function of the second kind, of order 0.
+rt_status rt_special_modified_bessel_k0(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The modified Bessel function of the second kind, of order 1.
+rt_status rt_special_modified_bessel_k1(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `e^input` times the modified Bessel function of the second kind, of order 0.
+rt_status rt_special_scaled_modified_bessel_k0(const struct rt_tensor *input,
+                                               struct rt_tensor **out);
+
+// `e^input` times the modified Bessel function of the second kind, of order 1.
+rt_status rt_special_scaled_modified_bessel_k1(const struct rt_tensor *input,
+                                               struct rt_tensor **out);
+
+// The Bessel function of the first kind, of order 0.
+rt_status rt_special_bessel_j0(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The Bessel function of the first kind, of order 1.
+rt_status rt_special_bessel_j1(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The Bessel function of the second kind, of order 0.
+rt_status rt_special_bessel_y0(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The Bessel function of the second kind, of order 1.
+rt_status rt_special_bessel_y1(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The spherical Bessel function of the first kind, of order 0: `sin(input) / input`.
+rt_status rt_special_spherical_bessel_j0(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The Airy function Ai.
+rt_status rt_special_airy_ai(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `e^(input^2) erfc(input)`.
+rt_status rt_special_erfcx(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The normal distribution function: the probability of a standard normal number below `input`.
+rt_status rt_special_ndtr(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The logarithm of the normal distribution function.
+rt_status rt_special_log_ndtr(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The inverse of the normal distribution function.
+rt_status rt_special_ndtri(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The entropy `-input log(input)`; 0 at 0, -infinity below.
+rt_status rt_special_entr(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `input * log(1 + other)`; 0 where `input` is 0, unless `other` is NaN.
+rt_status rt_special_xlog1py(const struct rt_tensor *input,
+                             const struct rt_tensor *other,
+                             struct rt_tensor **out);
+
+// Hurwitz's zeta function: the sum of `(other + k)^-input` over k >= 0.
+rt_status rt_special_zeta(const struct rt_tensor *input,
+                          const struct rt_tensor *other,
+                          struct rt_tensor **out);
+
+// The logarithm of the multivariate gamma function of dimension `p`: `p (p - 1) / 4 log(pi)` plus the sum of
+// `lgamma(input - k / 2)` for k from 0 to `p - 1`.
+rt_status rt_mvlgamma(const struct rt_tensor *input,
+                      int64_t p,
+                      struct rt_tensor **out);
+
+// `mvlgamma`, in place.
+rt_status rt_mvlgamma_(struct rt_tensor *input, int64_t p);
+
+// Chebyshev's polynomial of the first kind, of degree `n`.
+rt_status rt_special_chebyshev_polynomial_t(const struct rt_tensor *x,
+                                            const struct rt_tensor *n,
+                                            struct rt_tensor **out);
+
+// Chebyshev's polynomial of the second kind, of degree `n`.
+rt_status rt_special_chebyshev_polynomial_u(const struct rt_tensor *x,
+                                            const struct rt_tensor *n,
+                                            struct rt_tensor **out);
+
+// Chebyshev's polynomial of the third kind, of degree `n`.
+rt_status rt_special_chebyshev_polynomial_v(const struct rt_tensor *x,
+                                            const struct rt_tensor *n,
+                                            struct rt_tensor **out);
+
+// Chebyshev's polynomial of the fourth kind, of degree `n`.
+rt_status rt_special_chebyshev_polynomial_w(const struct rt_tensor *x,
+                                            const struct rt_tensor *n,
+                                            struct rt_tensor **out);
+
+// Chebyshev's polynomial of the first kind, of degree `n`, at `2 x - 1`.
+rt_status rt_special_shifted_chebyshev_polynomial_t(const struct rt_tensor *x,
+                                                    const struct rt_tensor *n,
+                                                    struct rt_tensor **out);
+
+// Chebyshev's polynomial of the second kind, of degree `n`, at `2 x - 1`.
+rt_status rt_special_shifted_chebyshev_polynomial_u(const struct rt_tensor *x,
+                                                    const struct rt_tensor *n,
+                                                    struct rt_tensor **out);
+
+// Chebyshev's polynomial of the third kind, of degree `n`, at `2 x - 1`.
+rt_status rt_special_shifted_chebyshev_polynomial_v(const struct rt_tensor *x,
+                                                    const struct rt_tensor *n,
+                                                    struct rt_tensor **out);
+
+// Chebyshev's polynomial of the fourth kind, of degree `n`, at `2 x - 1`.
+rt_status rt_special_shifted_chebyshev_polynomial_w(const struct rt_tensor *x,
+                                                    const struct rt_tensor *n,
+                                                    struct rt_tensor **out);
+
+// The physicists' Hermite polynomial of degree `n`.
+rt_status rt_special_hermite_polynomial_h(const struct rt_tensor *x,
+                                          const struct rt_tensor *n,
+                                          struct rt_tensor **out);
+
+// The probabilists' Hermite polynomial of degree `n`.
+rt_status rt_special_hermite_polynomial_he(const struct rt_tensor *x,
+                                           const struct rt_tensor *n,
+                                           struct rt_tensor **out);
+
+// Laguerre's polynomial of degree `n`.
+rt_status rt_special_laguerre_polynomial_l(const struct rt_tensor *x,
+                                           const struct rt_tensor *n,
+                                           struct rt_tensor **out);
+
+// Legendre's polynomial of degree `n`.
+rt_status rt_special_legendre_polynomial_p(const struct rt_tensor *x,
+                                           const struct rt_tensor *n,
+                                           struct rt_tensor **out);
+
+// The number of the dtype that comes next after `input` on the way to `other`.
+rt_status rt_nextafter(const struct rt_tensor *input,
+                       const struct rt_tensor *other,
+                       struct rt_tensor **out);
+
+// `nextafter`, in place.
+rt_status rt_nextafter_(struct rt_tensor *input, const struct rt_tensor *other);
+
+// Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents (int32) with `input = mantissa * 2^exponent`.
+rt_status rt_frexp(const struct rt_tensor *input,
+                   struct rt_tensor **out0,
+                   struct rt_tensor **out1);
+
 // The greater one; NaN if either is. Equal operands share the gradient.
 rt_status rt_maximum(const struct rt_tensor *input,
                      const struct rt_tensor *other,
@@ -2215,6 +2369,62 @@ rt_status rt_trapezoid(const struct rt_tensor *y,
                        int64_t dim,
                        struct rt_tensor **out);
 
+// The sums of `trapezoid` up to each point but the first.
+rt_status rt_cumulative_trapezoid(const struct rt_tensor *y,
+                                  const struct rt_tensor *x,
+                                  struct rt_scalar dx,
+                                  int64_t dim,
+                                  struct rt_tensor **out);
+
+// `input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that.
+rt_status rt_renorm(const struct rt_tensor *input,
+                    struct rt_scalar p,
+                    int64_t dim,
+                    struct rt_scalar maxnorm,
+                    struct rt_tensor **out);
+
+// `renorm`, in place.
+rt_status rt_renorm_(struct rt_tensor *input,
+                     struct rt_scalar p,
+                     int64_t dim,
+                     struct rt_scalar maxnorm);
+
+// Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an
+// `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+rt_status rt_gradient(const struct rt_tensor *input,
+                      const struct rt_tensor *const *spacing,
+                      size_t spacing_len,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      int64_t edge_order,
+                      struct rt_tensor_list **out);
+
+// How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width,
+// over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with
+// `density` divided by their sum and the volumes.
+rt_status rt_histogramdd_from_bin_cts(const struct rt_tensor *input,
+                                      const struct rt_tensor *range,
+                                      const struct rt_tensor *weight,
+                                      const int64_t *bins,
+                                      size_t bins_len,
+                                      bool density,
+                                      struct rt_tensor **out);
+
+// The edges of the intervals of `histogramdd_from_bin_cts`, for each column.
+rt_status rt_histogramdd_bin_edges(const struct rt_tensor *input,
+                                   const struct rt_tensor *range,
+                                   const int64_t *bins,
+                                   size_t bins_len,
+                                   struct rt_tensor_list **out);
+
+// As `histogramdd_from_bin_cts`, between given edges that rise, for each column.
+rt_status rt_histogramdd_from_bin_tensors(const struct rt_tensor *input,
+                                          const struct rt_tensor *weight,
+                                          const struct rt_tensor *const *bins,
+                                          size_t bins_len,
+                                          bool density,
+                                          struct rt_tensor **out);
+
 // Sums of the elements so far along `dim`.
 rt_status rt_cumsum(const struct rt_tensor *input,
                     int64_t dim,
@@ -2751,6 +2961,101 @@ rt_status rt_diag(const struct rt_tensor *input, int64_t diagonal, struct rt_ten
 // The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
 rt_status rt_diagflat(const struct rt_tensor *input, int64_t offset, struct rt_tensor **out);
 
+// A copy of `alias`.
+rt_status rt_alias_copy(const struct rt_tensor *input, struct rt_tensor **out);
+
+// A copy of `detach`.
+rt_status rt_detach_copy(const struct rt_tensor *input, struct rt_tensor **out);
+
+// A copy of `as_strided`.
+rt_status rt_as_strided_copy(const struct rt_tensor *input,
+                             const int64_t *size,
+                             size_t size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             const int64_t *storage_offset,
+                             struct rt_tensor **out);
+
+// A copy of `diagonal`.
+rt_status rt_diagonal_copy(const struct rt_tensor *input,
+                           int64_t offset,
+                           int64_t dim1,
+                           int64_t dim2,
+                           struct rt_tensor **out);
+
+// A copy of `expand`.
+rt_status rt_expand_copy(const struct rt_tensor *input,
+                         const int64_t *size,
+                         size_t size_len,
+                         struct rt_tensor **out);
+
+// A copy of `permute`.
+rt_status rt_permute_copy(const struct rt_tensor *input,
+                          const int64_t *dims,
+                          size_t dims_len,
+                          struct rt_tensor **out);
+
+// A copy of `select`.
+rt_status rt_select_copy(const struct rt_tensor *input,
+                         int64_t dim,
+                         int64_t index,
+                         struct rt_tensor **out);
+
+// A copy of the elements from `start` to `end` along `dim`, each `step`-th one.
+rt_status rt_slice_copy(const struct rt_tensor *input,
+                        int64_t dim,
+                        const int64_t *start,
+                        const int64_t *end,
+                        int64_t step,
+                        struct rt_tensor **out);
+
+// Copies of `split`.
+rt_status rt_split_copy(const struct rt_tensor *input,
+                        int64_t split_size,
+                        int64_t dim,
+                        struct rt_tensor_list **out);
+
+// Copies of `split_with_sizes`.
+rt_status rt_split_with_sizes_copy(const struct rt_tensor *input,
+                                   const int64_t *split_sizes,
+                                   size_t split_sizes_len,
+                                   int64_t dim,
+                                   struct rt_tensor_list **out);
+
+// A copy of `squeeze`.
+rt_status rt_squeeze_copy(const struct rt_tensor *input,
+                          const int64_t *dim,
+                          size_t dim_len,
+                          struct rt_tensor **out);
+
+// A copy of `t`.
+rt_status rt_t_copy(const struct rt_tensor *input, struct rt_tensor **out);
+
+// A copy of `transpose`.
+rt_status rt_transpose_copy(const struct rt_tensor *input,
+                            int64_t dim0,
+                            int64_t dim1,
+                            struct rt_tensor **out);
+
+// Copies of `unbind`.
+rt_status rt_unbind_copy(const struct rt_tensor *input, int64_t dim, struct rt_tensor_list **out);
+
+// A copy of `unfold`.
+rt_status rt_unfold_copy(const struct rt_tensor *input,
+                         int64_t dimension,
+                         int64_t size,
+                         int64_t step,
+                         struct rt_tensor **out);
+
+// A copy of `unsqueeze`.
+rt_status rt_unsqueeze_copy(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
+
+// A copy of `view`.
+rt_status rt_view_copy(const struct rt_tensor *input,
+                       const int64_t *size,
+                       size_t size_len,
+                       struct rt_tensor **out);
+
 // The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
 rt_status rt_cat(const struct rt_tensor *const *tensors,
                  size_t tensors_len,
@@ -3207,6 +3512,18 @@ rt_status rt_take_along_dim(const struct rt_tensor *input,
                             const int64_t *dim,
                             struct rt_tensor **out);
 
+// As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`.
+rt_status rt_nonzero_static(const struct rt_tensor *input,
+                            int64_t size,
+                            int64_t fill_value,
+                            struct rt_tensor **out);
+
+// The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order.
+rt_status rt_unravel_index(const struct rt_tensor *input,
+                           const int64_t *shape,
+                           size_t shape_len,
+                           struct rt_tensor_list **out);
+
 // The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
 rt_status rt_nonzero(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -3428,6 +3745,13 @@ rt_status rt_cross(const struct rt_tensor *input,
 // Inverses of square matrices `[..., n, n]`.
 rt_status rt_inverse(const struct rt_tensor *input, struct rt_tensor **out);
 
+// Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the
+// inverse is NaN, or, with `check_errors`, an error.
+rt_status rt_linalg_inv_ex(const struct rt_tensor *A,
+                           bool check_errors,
+                           struct rt_tensor **out0,
+                           struct rt_tensor **out1);
+
 // Determinants of square matrices `[..., n, n]`.
 rt_status rt_det(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -3447,6 +3771,14 @@ rt_status rt_cholesky(const struct rt_tensor *input,
                       bool upper,
                       struct rt_tensor **out);
 
+// As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN,
+// or, with `check_errors`, an error.
+rt_status rt_linalg_cholesky_ex(const struct rt_tensor *input,
+                                bool upper,
+                                bool check_errors,
+                                struct rt_tensor **out0,
+                                struct rt_tensor **out1);
+
 // QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
 rt_status rt_linalg_qr(const struct rt_tensor *A,
                        const char *mode,
@@ -3459,6 +3791,21 @@ rt_status rt_linalg_svd(const struct rt_tensor *A,
                         struct rt_tensor **out0,
                         struct rt_tensor **out1,
                         struct rt_tensor **out2);
+
+// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+// `compute_uv` `U` and `V` are square and zero.
+rt_status rt_svd(const struct rt_tensor *input,
+                 bool some,
+                 bool compute_uv,
+                 struct rt_tensor **out0,
+                 struct rt_tensor **out1,
+                 struct rt_tensor **out2);
+
+// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+rt_status rt_linalg_vecdot(const struct rt_tensor *x,
+                           const struct rt_tensor *y,
+                           int64_t dim,
+                           struct rt_tensor **out);
 
 // Singular values (falling) of matrices `[..., m, n]`.
 rt_status rt_linalg_svdvals(const struct rt_tensor *A, struct rt_tensor **out);
@@ -3486,6 +3833,22 @@ rt_status rt_solve_matrices(const struct rt_tensor *input,
                             const struct rt_tensor *B,
                             struct rt_tensor **out);
 
+// As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or,
+// with `check_errors`, an error.
+rt_status rt_linalg_solve_ex(const struct rt_tensor *input,
+                             const struct rt_tensor *B,
+                             bool left,
+                             bool check_errors,
+                             struct rt_tensor **out0,
+                             struct rt_tensor **out1);
+
+// As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero.
+rt_status rt_solve_matrices_ex(const struct rt_tensor *input,
+                               const struct rt_tensor *B,
+                               bool check_errors,
+                               struct rt_tensor **out0,
+                               struct rt_tensor **out1);
+
 // `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
 rt_status rt_linalg_solve_triangular(const struct rt_tensor *input,
                                      const struct rt_tensor *B,
@@ -3510,6 +3873,173 @@ rt_status rt_linalg_lstsq(const struct rt_tensor *input,
                           const double *rcond,
                           struct rt_tensor **out0,
                           struct rt_tensor **out1);
+
+// The factors `A = P L U` of matrices `[..., m, n]` with row exchanges: `L` (below its diagonal of ones) and `U` in one
+// matrix; `pivots[k]` counts, from 1, the row that changes places with row `k`; and 0, or the place, from 1, of a zero on
+// the diagonal of `U`, which `check_errors` makes an error.
+rt_status rt_linalg_lu_factor_ex(const struct rt_tensor *A,
+                                 bool pivot,
+                                 bool check_errors,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1,
+                                 struct rt_tensor **out2);
+
+// `P`, `L` and `U` of matrices `[..., m, n]`, whose product is `A`.
+rt_status rt_linalg_lu(const struct rt_tensor *A,
+                       bool pivot,
+                       struct rt_tensor **out0,
+                       struct rt_tensor **out1,
+                       struct rt_tensor **out2);
+
+// `P`, `L` and `U` from the factors and pivots of `linalg_lu_factor_ex`; what is not unpacked is empty.
+rt_status rt_lu_unpack(const struct rt_tensor *LU_data,
+                       const struct rt_tensor *LU_pivots,
+                       bool unpack_data,
+                       bool unpack_pivots,
+                       struct rt_tensor **out0,
+                       struct rt_tensor **out1,
+                       struct rt_tensor **out2);
+
+// The order of `m` rows after the exchanges `input`, as indices; with `inverse` where each row goes.
+rt_status rt_pivots_to_rows(const struct rt_tensor *input,
+                            int64_t m,
+                            bool inverse,
+                            struct rt_tensor **out);
+
+// `X` with `A X = B` (`X A = B` if not `left`; `A'` for `A` with `adjoint`), from the factors of `linalg_lu_factor_ex`.
+rt_status rt_linalg_lu_solve(const struct rt_tensor *LU,
+                             const struct rt_tensor *pivots,
+                             const struct rt_tensor *B,
+                             bool left,
+                             bool adjoint,
+                             struct rt_tensor **out);
+
+// The factors `L D L'` of symmetric matrices (with `hermitian` of Hermitian ones), of which the lower triangles are read,
+// in one matrix, LAPACK's pivots, and 0, or the place, from 1, of a pivot that is zero, which `check_errors` makes an error.
+rt_status rt_linalg_ldl_factor_ex(const struct rt_tensor *input,
+                                  bool hermitian,
+                                  bool check_errors,
+                                  struct rt_tensor **out0,
+                                  struct rt_tensor **out1,
+                                  struct rt_tensor **out2);
+
+// `X` with `A X = B`, from the factors of `linalg_ldl_factor_ex`.
+rt_status rt_linalg_ldl_solve(const struct rt_tensor *LD,
+                              const struct rt_tensor *pivots,
+                              const struct rt_tensor *B,
+                              bool hermitian,
+                              struct rt_tensor **out);
+
+// Householder reflections that make matrices `[..., m, n]` triangular, as LAPACK leaves them: `R` in the upper triangle,
+// below it the vectors without the 1 that they begin with; and their factors.
+rt_status rt_geqrf(const struct rt_tensor *input,
+                   struct rt_tensor **out0,
+                   struct rt_tensor **out1);
+
+// The first columns, as many as `input` has, of the product of the reflections of `geqrf`, with their factors `tau`.
+rt_status rt_linalg_householder_product(const struct rt_tensor *input,
+                                        const struct rt_tensor *tau,
+                                        struct rt_tensor **out);
+
+// The product of the reflections of `geqrf` (`input` and `input2`), with `transpose` its adjoint, and `input3`, which
+// stands on the right, or on the left if not `left`.
+rt_status rt_ormqr(const struct rt_tensor *input,
+                   const struct rt_tensor *input2,
+                   const struct rt_tensor *input3,
+                   bool left,
+                   bool transpose,
+                   struct rt_tensor **out);
+
+// Eigenvalues and eigenvectors (columns of length 1) of square matrices `[..., n, n]`, as complex numbers in no order.
+rt_status rt_linalg_eig(const struct rt_tensor *input,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1);
+
+// Eigenvalues of square matrices `[..., n, n]`, as complex numbers in no order.
+rt_status rt_linalg_eigvals(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
+// infinity for singular ones.
+rt_status rt_linalg_cond(const struct rt_tensor *input,
+                         const char *ord,
+                         struct rt_scalar p,
+                         struct rt_tensor **out);
+
+// How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`;
+// the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon unless `atol` is
+// given and positive.
+rt_status rt_linalg_matrix_rank(const struct rt_tensor *input,
+                                const struct rt_tensor *atol,
+                                const struct rt_tensor *rtol,
+                                bool hermitian,
+                                struct rt_tensor **out);
+
+// The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity.
+rt_status rt_linalg_tensorinv(const struct rt_tensor *input,
+                              int64_t ind,
+                              struct rt_tensor **out);
+
+// `X` whose product with `input` over all its dimensions is `other`; the dimensions `dims` of `input` are moved to its
+// end first.
+rt_status rt_linalg_tensorsolve(const struct rt_tensor *input,
+                                const struct rt_tensor *other,
+                                const int64_t *dims,
+                                size_t dims_len,
+                                struct rt_tensor **out);
+
+// The powers 0 to `N - 1` (as many as elements by default) of the elements, along a new last dimension.
+rt_status rt_linalg_vander(const struct rt_tensor *input,
+                           const int64_t *N,
+                           struct rt_tensor **out);
+
+// The powers `N - 1` to 0 (as many as elements by default) of the elements of a vector, one per column; with `increasing`
+// from 0 up.
+rt_status rt_vander(const struct rt_tensor *input,
+                    const int64_t *N,
+                    bool increasing,
+                    struct rt_tensor **out);
+
+// The exponential of square matrices `[..., n, n]`: the sum of their powers divided by the factorials.
+rt_status rt_matrix_exp(const struct rt_tensor *input,
+                        struct rt_tensor **out);
+
+// `X` with `A X = input`, from the Cholesky factor `input2` of `A`: lower, or `upper`, triangular.
+rt_status rt_cholesky_solve(const struct rt_tensor *input,
+                            const struct rt_tensor *input2,
+                            bool upper,
+                            struct rt_tensor **out);
+
+// The inverse of the matrix that has the Cholesky factor `input`: lower, or `upper`, triangular.
+rt_status rt_cholesky_inverse(const struct rt_tensor *input, bool upper, struct rt_tensor **out);
+
+// `X` with `A X = input` (`A'` for `A` with `transpose`) for triangular matrices, and a copy of `A`.
+rt_status rt_triangular_solve(const struct rt_tensor *input,
+                              const struct rt_tensor *A,
+                              bool upper,
+                              bool transpose,
+                              bool unitriangular,
+                              struct rt_tensor **out0,
+                              struct rt_tensor **out1);
+
+// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
+// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+rt_status rt_svd_lowrank(const struct rt_tensor *A,
+                         const struct rt_tensor *M,
+                         int64_t q,
+                         int64_t niter,
+                         struct rt_tensor **out0,
+                         struct rt_tensor **out1,
+                         struct rt_tensor **out2);
+
+// As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at
+// most 6 by default.
+rt_status rt_pca_lowrank(const struct rt_tensor *A,
+                         const int64_t *q,
+                         bool center,
+                         int64_t niter,
+                         struct rt_tensor **out0,
+                         struct rt_tensor **out1,
+                         struct rt_tensor **out2);
 
 // Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
 // the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
@@ -3831,6 +4361,27 @@ rt_status rt_max_unpool3d(const struct rt_tensor *input,
                           const int64_t *output_size,
                           size_t output_size_len,
                           struct rt_tensor **out);
+
+// The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place
+// in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+rt_status rt_fractional_max_pool2d(const struct rt_tensor *input,
+                                   const struct rt_tensor *random_samples,
+                                   const int64_t *kernel_size,
+                                   size_t kernel_size_len,
+                                   const int64_t *output_size,
+                                   size_t output_size_len,
+                                   struct rt_tensor **out0,
+                                   struct rt_tensor **out1);
+
+// As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width.
+rt_status rt_fractional_max_pool3d(const struct rt_tensor *input,
+                                   const struct rt_tensor *random_samples,
+                                   const int64_t *kernel_size,
+                                   size_t kernel_size_len,
+                                   const int64_t *output_size,
+                                   size_t output_size_len,
+                                   struct rt_tensor **out0,
+                                   struct rt_tensor **out1);
 
 // Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
 rt_status rt_max_pool_grad(const struct rt_tensor *grad,
@@ -4909,7 +5460,7 @@ rt_status rt_normal_float(double mean,
                           struct rt_tensor **out);
 
 // Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-// first one that is no plain number. No gradient flows.
+// first one that is no plain number. Gradients are zeros.
 rt_status rt_normal_tensors(const struct rt_tensor *mean,
                             const struct rt_tensor *std,
                             struct rt_generator *generator,

@@ -1195,6 +1195,276 @@ inline Tensor &igammac_(Tensor &input, const Tensor &other) {
   return input;
 }
 
+/// The modified Bessel function of the first kind, of order 0.
+inline Tensor i0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_i0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `i0`, in place.
+inline Tensor &i0_(Tensor &input) {
+  check(rt_i0_(input.get()));
+  return input;
+}
+
+/// `e^-|input|` times the modified Bessel function of the first kind, of order 0.
+inline Tensor special_i0e(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_i0e(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The modified Bessel function of the first kind, of order 1.
+inline Tensor special_i1(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_i1(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `e^-|input|` times the modified Bessel function of the first kind, of order 1.
+inline Tensor special_i1e(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_i1e(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The modified Bessel function of the second kind, of order 0.
+inline Tensor special_modified_bessel_k0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_modified_bessel_k0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The modified Bessel function of the second kind, of order 1.
+inline Tensor special_modified_bessel_k1(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_modified_bessel_k1(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `e^input` times the modified Bessel function of the second kind, of order 0.
+inline Tensor special_scaled_modified_bessel_k0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_scaled_modified_bessel_k0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `e^input` times the modified Bessel function of the second kind, of order 1.
+inline Tensor special_scaled_modified_bessel_k1(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_scaled_modified_bessel_k1(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Bessel function of the first kind, of order 0.
+inline Tensor special_bessel_j0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_bessel_j0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Bessel function of the first kind, of order 1.
+inline Tensor special_bessel_j1(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_bessel_j1(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Bessel function of the second kind, of order 0.
+inline Tensor special_bessel_y0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_bessel_y0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Bessel function of the second kind, of order 1.
+inline Tensor special_bessel_y1(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_bessel_y1(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The spherical Bessel function of the first kind, of order 0: `sin(input) / input`.
+inline Tensor special_spherical_bessel_j0(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_spherical_bessel_j0(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The Airy function Ai.
+inline Tensor special_airy_ai(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_airy_ai(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `e^(input^2) erfc(input)`.
+inline Tensor special_erfcx(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_erfcx(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The normal distribution function: the probability of a standard normal number below `input`.
+inline Tensor special_ndtr(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_ndtr(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The logarithm of the normal distribution function.
+inline Tensor special_log_ndtr(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_log_ndtr(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of the normal distribution function.
+inline Tensor special_ndtri(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_ndtri(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The entropy `-input log(input)`; 0 at 0, -infinity below.
+inline Tensor special_entr(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_entr(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input * log(1 + other)`; 0 where `input` is 0, unless `other` is NaN.
+inline Tensor special_xlog1py(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_xlog1py(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Hurwitz's zeta function: the sum of `(other + k)^-input` over k >= 0.
+inline Tensor special_zeta(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_zeta(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The logarithm of the multivariate gamma function of dimension `p`: `p (p - 1) / 4 log(pi)` plus the sum of `lgamma(input - k / 2)` for k from 0 to `p - 1`.
+inline Tensor mvlgamma(const Tensor &input, int64_t p) {
+  rt_tensor *out_[1] = {};
+  check(rt_mvlgamma(input.get(), p, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `mvlgamma`, in place.
+inline Tensor &mvlgamma_(Tensor &input, int64_t p) {
+  check(rt_mvlgamma_(input.get(), p));
+  return input;
+}
+
+/// Chebyshev's polynomial of the first kind, of degree `n`.
+inline Tensor special_chebyshev_polynomial_t(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_chebyshev_polynomial_t(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the second kind, of degree `n`.
+inline Tensor special_chebyshev_polynomial_u(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_chebyshev_polynomial_u(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the third kind, of degree `n`.
+inline Tensor special_chebyshev_polynomial_v(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_chebyshev_polynomial_v(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree `n`.
+inline Tensor special_chebyshev_polynomial_w(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_chebyshev_polynomial_w(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the first kind, of degree `n`, at `2 x - 1`.
+inline Tensor special_shifted_chebyshev_polynomial_t(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_shifted_chebyshev_polynomial_t(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the second kind, of degree `n`, at `2 x - 1`.
+inline Tensor special_shifted_chebyshev_polynomial_u(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_shifted_chebyshev_polynomial_u(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the third kind, of degree `n`, at `2 x - 1`.
+inline Tensor special_shifted_chebyshev_polynomial_v(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_shifted_chebyshev_polynomial_v(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree `n`, at `2 x - 1`.
+inline Tensor special_shifted_chebyshev_polynomial_w(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_shifted_chebyshev_polynomial_w(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The physicists' Hermite polynomial of degree `n`.
+inline Tensor special_hermite_polynomial_h(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_hermite_polynomial_h(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The probabilists' Hermite polynomial of degree `n`.
+inline Tensor special_hermite_polynomial_he(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_hermite_polynomial_he(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Laguerre's polynomial of degree `n`.
+inline Tensor special_laguerre_polynomial_l(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_laguerre_polynomial_l(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Legendre's polynomial of degree `n`.
+inline Tensor special_legendre_polynomial_p(const Tensor &x, const Tensor &n) {
+  rt_tensor *out_[1] = {};
+  check(rt_special_legendre_polynomial_p(x.get(), n.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The number of the dtype that comes next after `input` on the way to `other`.
+inline Tensor nextafter(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_nextafter(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `nextafter`, in place.
+inline Tensor &nextafter_(Tensor &input, const Tensor &other) {
+  check(rt_nextafter_(input.get(), other.get()));
+  return input;
+}
+
+/// Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents (int32) with `input = mantissa * 2^exponent`.
+inline std::array<Tensor, 2> frexp(const Tensor &input) {
+  rt_tensor *out_[2] = {};
+  check(rt_frexp(input.get(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// The greater one; NaN if either is. Equal operands share the gradient.
 inline Tensor maximum(const Tensor &input, const Tensor &other) {
   rt_tensor *out_[1] = {};
@@ -2404,6 +2674,54 @@ inline Tensor trapezoid(const Tensor &y, const Tensor *x = nullptr, Scalar dx = 
   return Tensor(out_[0]);
 }
 
+/// The sums of `trapezoid` up to each point but the first.
+inline Tensor cumulative_trapezoid(const Tensor &y, const Tensor *x = nullptr, Scalar dx = 1, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_cumulative_trapezoid(y.get(), x ? x->get() : nullptr, dx.value, dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that.
+inline Tensor renorm(const Tensor &input, Scalar p, int64_t dim, Scalar maxnorm) {
+  rt_tensor *out_[1] = {};
+  check(rt_renorm(input.get(), p.value, dim, maxnorm.value, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `renorm`, in place.
+inline Tensor &renorm_(Tensor &input, Scalar p, int64_t dim, Scalar maxnorm) {
+  check(rt_renorm_(input.get(), p.value, dim, maxnorm.value));
+  return input;
+}
+
+/// Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+inline std::vector<Tensor> gradient(const Tensor &input, const std::vector<Tensor> &spacing, std::optional<Ints> dim = std::nullopt, int64_t edge_order = 1) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_gradient(input.get(), detail::data(detail::handles(spacing)), spacing.size(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, edge_order, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width, over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with `density` divided by their sum and the volumes.
+inline Tensor histogramdd_from_bin_cts(const Tensor &input, Ints bins, const Tensor *range = nullptr, const Tensor *weight = nullptr, bool density = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_histogramdd_from_bin_cts(input.get(), range ? range->get() : nullptr, weight ? weight->get() : nullptr, bins.data(), bins.size(), density, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The edges of the intervals of `histogramdd_from_bin_cts`, for each column.
+inline std::vector<Tensor> histogramdd_bin_edges(const Tensor &input, Ints bins, const Tensor *range = nullptr) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_histogramdd_bin_edges(input.get(), range ? range->get() : nullptr, bins.data(), bins.size(), out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// As `histogramdd_from_bin_cts`, between given edges that rise, for each column.
+inline Tensor histogramdd_from_bin_tensors(const Tensor &input, const Tensor *weight, const std::vector<Tensor> &bins, bool density = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_histogramdd_from_bin_tensors(input.get(), weight ? weight->get() : nullptr, detail::data(detail::handles(bins)), bins.size(), density, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Sums of the elements so far along `dim`.
 inline Tensor cumsum(const Tensor &input, int64_t dim, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -2988,6 +3306,125 @@ inline Tensor diagflat(const Tensor &input, int64_t offset = 0) {
   return Tensor(out_[0]);
 }
 
+/// A copy of `alias`.
+inline Tensor alias_copy(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_alias_copy(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `detach`.
+inline Tensor detach_copy(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_detach_copy(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `as_strided`.
+inline Tensor as_strided_copy(const Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_as_strided_copy(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `diagonal`.
+inline Tensor diagonal_copy(const Tensor &input, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1) {
+  rt_tensor *out_[1] = {};
+  check(rt_diagonal_copy(input.get(), offset, dim1, dim2, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `expand`.
+inline Tensor expand_copy(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_expand_copy(input.get(), size.data(), size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `permute`.
+inline Tensor permute_copy(const Tensor &input, Ints dims) {
+  rt_tensor *out_[1] = {};
+  check(rt_permute_copy(input.get(), dims.data(), dims.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `select`.
+inline Tensor select_copy(const Tensor &input, int64_t dim, int64_t index) {
+  rt_tensor *out_[1] = {};
+  check(rt_select_copy(input.get(), dim, index, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of the elements from `start` to `end` along `dim`, each `step`-th one.
+inline Tensor slice_copy(const Tensor &input, int64_t dim = 0, std::optional<int64_t> start = std::nullopt, std::optional<int64_t> end = std::nullopt, int64_t step = 1) {
+  rt_tensor *out_[1] = {};
+  check(rt_slice_copy(input.get(), dim, start ? &*start : nullptr, end ? &*end : nullptr, step, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Copies of `split`.
+inline std::vector<Tensor> split_copy(const Tensor &input, int64_t split_size, int64_t dim = 0) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_split_copy(input.get(), split_size, dim, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// Copies of `split_with_sizes`.
+inline std::vector<Tensor> split_with_sizes_copy(const Tensor &input, Ints split_sizes, int64_t dim = 0) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_split_with_sizes_copy(input.get(), split_sizes.data(), split_sizes.size(), dim, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// A copy of `squeeze`.
+inline Tensor squeeze_copy(const Tensor &input, std::optional<Ints> dim = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_squeeze_copy(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `t`.
+inline Tensor t_copy(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_t_copy(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `transpose`.
+inline Tensor transpose_copy(const Tensor &input, int64_t dim0, int64_t dim1) {
+  rt_tensor *out_[1] = {};
+  check(rt_transpose_copy(input.get(), dim0, dim1, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Copies of `unbind`.
+inline std::vector<Tensor> unbind_copy(const Tensor &input, int64_t dim = 0) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_unbind_copy(input.get(), dim, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// A copy of `unfold`.
+inline Tensor unfold_copy(const Tensor &input, int64_t dimension, int64_t size, int64_t step) {
+  rt_tensor *out_[1] = {};
+  check(rt_unfold_copy(input.get(), dimension, size, step, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `unsqueeze`.
+inline Tensor unsqueeze_copy(const Tensor &input, int64_t dim) {
+  rt_tensor *out_[1] = {};
+  check(rt_unsqueeze_copy(input.get(), dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A copy of `view`.
+inline Tensor view_copy(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_view_copy(input.get(), size.data(), size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
 inline Tensor cat(const std::vector<Tensor> &tensors, int64_t dim = 0) {
   rt_tensor *out_[1] = {};
@@ -3512,6 +3949,20 @@ inline Tensor take_along_dim(const Tensor &input, const Tensor &indices, std::op
   return Tensor(out_[0]);
 }
 
+/// As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`.
+inline Tensor nonzero_static(const Tensor &input, int64_t size, int64_t fill_value = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_nonzero_static(input.get(), size, fill_value, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order.
+inline std::vector<Tensor> unravel_index(const Tensor &input, Ints shape) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_unravel_index(input.get(), shape.data(), shape.size(), out_ + 0));
+  return detail::take(out_[0]);
+}
+
 /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
 inline Tensor nonzero(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -3743,6 +4194,13 @@ inline Tensor inverse(const Tensor &input) {
   return Tensor(out_[0]);
 }
 
+/// Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the inverse is NaN, or, with `check_errors`, an error.
+inline std::array<Tensor, 2> linalg_inv_ex(const Tensor &A, bool check_errors = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_inv_ex(A.get(), check_errors, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// Determinants of square matrices `[..., n, n]`.
 inline Tensor det(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -3778,6 +4236,13 @@ inline Tensor cholesky(const Tensor &input, bool upper = false) {
   return Tensor(out_[0]);
 }
 
+/// As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN, or, with `check_errors`, an error.
+inline std::array<Tensor, 2> linalg_cholesky_ex(const Tensor &input, bool upper = false, bool check_errors = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_cholesky_ex(input.get(), upper, check_errors, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
 inline std::array<Tensor, 2> linalg_qr(const Tensor &A, const char *mode = "reduced") {
   rt_tensor *out_[2] = {};
@@ -3790,6 +4255,20 @@ inline std::array<Tensor, 3> linalg_svd(const Tensor &A, bool full_matrices = tr
   rt_tensor *out_[3] = {};
   check(rt_linalg_svd(A.get(), full_matrices, out_ + 0, out_ + 1, out_ + 2));
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without `compute_uv` `U` and `V` are square and zero.
+inline std::array<Tensor, 3> svd(const Tensor &input, bool some = true, bool compute_uv = true) {
+  rt_tensor *out_[3] = {};
+  check(rt_svd(input.get(), some, compute_uv, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+inline Tensor linalg_vecdot(const Tensor &x, const Tensor &y, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_vecdot(x.get(), y.get(), dim, out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// Singular values (falling) of matrices `[..., m, n]`.
@@ -3827,6 +4306,20 @@ inline Tensor solve_matrices(const Tensor &input, const Tensor &B) {
   return Tensor(out_[0]);
 }
 
+/// As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or, with `check_errors`, an error.
+inline std::array<Tensor, 2> linalg_solve_ex(const Tensor &input, const Tensor &B, bool left = true, bool check_errors = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_solve_ex(input.get(), B.get(), left, check_errors, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero.
+inline std::array<Tensor, 2> solve_matrices_ex(const Tensor &input, const Tensor &B, bool check_errors = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_solve_matrices_ex(input.get(), B.get(), check_errors, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
 inline Tensor linalg_solve_triangular(const Tensor &input, const Tensor &B, bool upper, bool left = true, bool unitriangular = false) {
   rt_tensor *out_[1] = {};
@@ -3846,6 +4339,174 @@ inline std::array<Tensor, 2> linalg_lstsq(const Tensor &input, const Tensor &B, 
   rt_tensor *out_[2] = {};
   check(rt_linalg_lstsq(input.get(), B.get(), rcond ? &*rcond : nullptr, out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The factors `A = P L U` of matrices `[..., m, n]` with row exchanges: `L` (below its diagonal of ones) and `U` in one matrix; `pivots[k]` counts, from 1, the row that changes places with row `k`; and 0, or the place, from 1, of a zero on the diagonal of `U`, which `check_errors` makes an error.
+inline std::array<Tensor, 3> linalg_lu_factor_ex(const Tensor &A, bool pivot = true, bool check_errors = false) {
+  rt_tensor *out_[3] = {};
+  check(rt_linalg_lu_factor_ex(A.get(), pivot, check_errors, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// `P`, `L` and `U` of matrices `[..., m, n]`, whose product is `A`.
+inline std::array<Tensor, 3> linalg_lu(const Tensor &A, bool pivot = true) {
+  rt_tensor *out_[3] = {};
+  check(rt_linalg_lu(A.get(), pivot, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// `P`, `L` and `U` from the factors and pivots of `linalg_lu_factor_ex`; what is not unpacked is empty.
+inline std::array<Tensor, 3> lu_unpack(const Tensor &LU_data, const Tensor &LU_pivots, bool unpack_data = true, bool unpack_pivots = true) {
+  rt_tensor *out_[3] = {};
+  check(rt_lu_unpack(LU_data.get(), LU_pivots.get(), unpack_data, unpack_pivots, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// The order of `m` rows after the exchanges `input`, as indices; with `inverse` where each row goes.
+inline Tensor pivots_to_rows(const Tensor &input, int64_t m, bool inverse = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_pivots_to_rows(input.get(), m, inverse, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` with `A X = B` (`X A = B` if not `left`; `A'` for `A` with `adjoint`), from the factors of `linalg_lu_factor_ex`.
+inline Tensor linalg_lu_solve(const Tensor &LU, const Tensor &pivots, const Tensor &B, bool left = true, bool adjoint = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_lu_solve(LU.get(), pivots.get(), B.get(), left, adjoint, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The factors `L D L'` of symmetric matrices (with `hermitian` of Hermitian ones), of which the lower triangles are read, in one matrix, LAPACK's pivots, and 0, or the place, from 1, of a pivot that is zero, which `check_errors` makes an error.
+inline std::array<Tensor, 3> linalg_ldl_factor_ex(const Tensor &input, bool hermitian = false, bool check_errors = false) {
+  rt_tensor *out_[3] = {};
+  check(rt_linalg_ldl_factor_ex(input.get(), hermitian, check_errors, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// `X` with `A X = B`, from the factors of `linalg_ldl_factor_ex`.
+inline Tensor linalg_ldl_solve(const Tensor &LD, const Tensor &pivots, const Tensor &B, bool hermitian = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_ldl_solve(LD.get(), pivots.get(), B.get(), hermitian, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Householder reflections that make matrices `[..., m, n]` triangular, as LAPACK leaves them: `R` in the upper triangle, below it the vectors without the 1 that they begin with; and their factors.
+inline std::array<Tensor, 2> geqrf(const Tensor &input) {
+  rt_tensor *out_[2] = {};
+  check(rt_geqrf(input.get(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The first columns, as many as `input` has, of the product of the reflections of `geqrf`, with their factors `tau`.
+inline Tensor linalg_householder_product(const Tensor &input, const Tensor &tau) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_householder_product(input.get(), tau.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The product of the reflections of `geqrf` (`input` and `input2`), with `transpose` its adjoint, and `input3`, which stands on the right, or on the left if not `left`.
+inline Tensor ormqr(const Tensor &input, const Tensor &input2, const Tensor &input3, bool left = true, bool transpose = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_ormqr(input.get(), input2.get(), input3.get(), left, transpose, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Eigenvalues and eigenvectors (columns of length 1) of square matrices `[..., n, n]`, as complex numbers in no order.
+inline std::array<Tensor, 2> linalg_eig(const Tensor &input) {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_eig(input.get(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Eigenvalues of square matrices `[..., n, n]`, as complex numbers in no order.
+inline Tensor linalg_eigvals(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_eigvals(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses, infinity for singular ones.
+inline Tensor linalg_cond(const Tensor &input, const char *ord = "", Scalar p = Scalar()) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_cond(input.get(), ord, p.value, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`; the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon unless `atol` is given and positive.
+inline Tensor linalg_matrix_rank(const Tensor &input, const Tensor *atol = nullptr, const Tensor *rtol = nullptr, bool hermitian = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_matrix_rank(input.get(), atol ? atol->get() : nullptr, rtol ? rtol->get() : nullptr, hermitian, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity.
+inline Tensor linalg_tensorinv(const Tensor &input, int64_t ind = 2) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_tensorinv(input.get(), ind, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` whose product with `input` over all its dimensions is `other`; the dimensions `dims` of `input` are moved to its end first.
+inline Tensor linalg_tensorsolve(const Tensor &input, const Tensor &other, std::optional<Ints> dims = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_tensorsolve(input.get(), other.get(), dims ? detail::data(*dims) : nullptr, dims ? dims->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The powers 0 to `N - 1` (as many as elements by default) of the elements, along a new last dimension.
+inline Tensor linalg_vander(const Tensor &input, std::optional<int64_t> N = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_vander(input.get(), N ? &*N : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The powers `N - 1` to 0 (as many as elements by default) of the elements of a vector, one per column; with `increasing` from 0 up.
+inline Tensor vander(const Tensor &input, std::optional<int64_t> N = std::nullopt, bool increasing = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_vander(input.get(), N ? &*N : nullptr, increasing, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The exponential of square matrices `[..., n, n]`: the sum of their powers divided by the factorials.
+inline Tensor matrix_exp(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_matrix_exp(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` with `A X = input`, from the Cholesky factor `input2` of `A`: lower, or `upper`, triangular.
+inline Tensor cholesky_solve(const Tensor &input, const Tensor &input2, bool upper = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_cholesky_solve(input.get(), input2.get(), upper, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The inverse of the matrix that has the Cholesky factor `input`: lower, or `upper`, triangular.
+inline Tensor cholesky_inverse(const Tensor &input, bool upper = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_cholesky_inverse(input.get(), upper, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` with `A X = input` (`A'` for `A` with `transpose`) for triangular matrices, and a copy of `A`.
+inline std::array<Tensor, 2> triangular_solve(const Tensor &input, const Tensor &A, bool upper = true, bool transpose = false, bool unitriangular = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_triangular_solve(input.get(), A.get(), upper, transpose, unitriangular, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+inline std::array<Tensor, 3> svd_lowrank(const Tensor &A, int64_t q = 6, int64_t niter = 2, const Tensor *M = nullptr) {
+  rt_tensor *out_[3] = {};
+  check(rt_svd_lowrank(A.get(), M ? M->get() : nullptr, q, niter, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at most 6 by default.
+inline std::array<Tensor, 3> pca_lowrank(const Tensor &A, std::optional<int64_t> q = std::nullopt, bool center = true, int64_t niter = 2) {
+  rt_tensor *out_[3] = {};
+  check(rt_pca_lowrank(A.get(), q ? &*q : nullptr, center, niter, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
 /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`; the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
@@ -4028,6 +4689,20 @@ inline Tensor max_unpool3d(const Tensor &input, const Tensor &indices, Ints outp
   rt_tensor *out_[1] = {};
   check(rt_max_unpool3d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+inline std::array<Tensor, 2> fractional_max_pool2d(const Tensor &input, Ints kernel_size, Ints output_size, const Tensor &random_samples) {
+  rt_tensor *out_[2] = {};
+  check(rt_fractional_max_pool2d(input.get(), random_samples.get(), kernel_size.data(), kernel_size.size(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width.
+inline std::array<Tensor, 2> fractional_max_pool3d(const Tensor &input, Ints kernel_size, Ints output_size, const Tensor &random_samples) {
+  rt_tensor *out_[2] = {};
+  check(rt_fractional_max_pool3d(input.get(), random_samples.get(), kernel_size.data(), kernel_size.size(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
 /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
@@ -4895,7 +5570,7 @@ inline Tensor normal_float(double mean, double std, Ints size, Generator *genera
   return Tensor(out_[0]);
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. No gradient flows.
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. Gradients are zeros.
 inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));

@@ -415,6 +415,73 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return _ops.adaptive_avg_pool3d(input, _target_size(input, output_size, 3))
 
 
+def _fractional(
+    n: int, input: Tensor, kernel_size: Ints, output_size: Any, output_ratio: Any, samples: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    op = f"fractional_max_pool{n}d"
+    if output_size is None and output_ratio is None:
+        raise InvalidArgumentError(f"{op} requires specifying either an output_size or an output_ratio")
+    if output_size is None:
+        ratios = (output_ratio,) * n if isinstance(output_ratio, (int, float)) else tuple(output_ratio)
+        if len(ratios) != n:
+            raise InvalidArgumentError(f"{op} requires output_ratio to be a single number or {n} of them")
+        output_size = [int(size * ratio) for size, ratio in zip(input.shape[-n:], ratios)]
+    if samples is None:
+        batch = 1 if input.dim() == n + 1 else input.size(0)
+        samples = rt.rand(batch, input.size(-n - 1), n, dtype=input.dtype, device=input.device)
+    return getattr(_ops, op)(input, kernel_size, output_size, samples)
+
+
+def fractional_max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Maximum over windows of [N, C, H, W] that begin at random distances, and where it was (flat index into H * W)."""
+    return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def fractional_max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """Maximum over windows of [N, C, H, W] that begin at random distances: so many, or so many for each element."""
+    both = _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
+    return both if return_indices else both[0]
+
+
+def fractional_max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Maximum over windows of [N, C, D, H, W] that begin at random distances, and where it was."""
+    return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+
+
+def fractional_max_pool3d(
+    input: Tensor,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
+    _random_samples: Tensor | None = None,
+) -> Any:
+    """Maximum over windows of [N, C, D, H, W] that begin at random distances: so many, or so many for each element."""
+    both = _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
+    return both if return_indices else both[0]
+
+
 def adaptive_max_pool2d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:

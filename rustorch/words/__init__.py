@@ -34,6 +34,7 @@ from .arithmetic import (
     einsum,
     equal,
     float_power_,
+    frexp,
     isin,
     polygamma,
     pow,
@@ -90,11 +91,28 @@ from .indexing import (
     nonzero,
     scatter,
     scatter_,
+    unravel_index,
     where,
 )
 from .layout import (
     resize_,
     resize_as_,
+)
+from .linear import (
+    _lu_method,
+    chain_matmul,
+    geqrf,
+    lu,
+    lu_solve,
+    lu_unpack,
+    orgqr,
+    pca_lowrank,
+    pinverse,
+    qr,
+    slogdet,
+    svd_lowrank,
+    triangular_solve,
+    vander,
 )
 from .randomness import (
     _range_method,
@@ -117,11 +135,16 @@ from .reduction import (
     cummin,
     cumprod_,
     cumsum_,
+    cumulative_trapezoid,
+    gradient,
+    histogram,
+    histogramdd,
     kthvalue,
     max,
     median,
     min,
     mode,
+    nanmedian,
     norm,
     prod,
     sort,
@@ -194,8 +217,19 @@ class TensorWords:
     roll = roll
     max = max
     svd = svd
+    slogdet = slogdet
+    geqrf = geqrf
+    orgqr = orgqr
+    qr = qr
+    pinverse = pinverse
+    triangular_solve = triangular_solve
+    lu = _lu_method
+    lu_solve = lu_solve
+    frexp = frexp
+    histogram = histogram
     min = min
     median = median
+    nanmedian = nanmedian
     prod = prod
     topk = topk
     kthvalue = kthvalue
@@ -333,6 +367,7 @@ __all__ = (
     "broadcast_tensors",
     "can_cast",
     "cartesian_prod",
+    "chain_matmul",
     "clamp",
     "clamp_",
     "clamp_max",
@@ -343,13 +378,19 @@ __all__ = (
     "clone",
     "cummax",
     "cummin",
+    "cumulative_trapezoid",
     "dsplit",
     "einsum",
     "empty_strided",
     "equal",
+    "frexp",
     "full",
+    "geqrf",
     "get_device",
+    "gradient",
     "gru",
+    "histogram",
+    "histogramdd",
     "hsplit",
     "index_put",
     "index_put_",
@@ -366,20 +407,28 @@ __all__ = (
     "logspace",
     "lstm",
     "lstm_cell",
+    "lu",
+    "lu_solve",
+    "lu_unpack",
     "max",
     "median",
     "meshgrid",
     "min",
     "mode",
+    "nanmedian",
     "narrow",
     "narrow_copy",
     "nonzero",
     "norm",
     "normal",
     "numel",
+    "orgqr",
+    "pca_lowrank",
+    "pinverse",
     "polygamma",
     "pow",
     "prod",
+    "qr",
     "randint",
     "randint_like",
     "range",
@@ -390,6 +439,7 @@ __all__ = (
     "roll",
     "scalar_tensor",
     "scatter",
+    "slogdet",
     "sort",
     "split",
     "spmm",
@@ -397,17 +447,21 @@ __all__ = (
     "std_mean",
     "stft",
     "svd",
+    "svd_lowrank",
     "tensor",
     "tensor_split",
     "tensordot",
     "topk",
     "trapezoid",
     "trapz",
+    "triangular_solve",
     "unflatten",
     "unique",
     "unique_consecutive",
+    "unravel_index",
     "unsafe_chunk",
     "unsafe_split",
+    "vander",
     "var",
     "var_mean",
     "vsplit",

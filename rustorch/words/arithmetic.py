@@ -8,7 +8,7 @@ from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
-from .common import _is_tensor, return_svd
+from .common import _is_tensor, _pair, return_frexp, return_svd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,6 +114,11 @@ def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
     return _ops.polygamma(n, input, out=out)
 
 
+def frexp(input: Tensor, *, out: Any = None) -> Any:
+    """Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents: `input = mantissa * 2 ** exponent`."""
+    return _pair(_ops.frexp(input), return_frexp, out, input)
+
+
 def _polygamma_method(input: Tensor, n: int) -> Tensor:
     return _ops.polygamma(n, input)
 
@@ -162,15 +167,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """PyTorch's old word for `linalg.svd`: U, S and V (not its transpose). Without `compute_uv` U and V are zeros."""
-    if compute_uv:
-        u, s, vh = _ops.linalg_svd(input, not some)
-        v = vh.mH
-    else:
-        s = _ops.linalg_svdvals(input)
-        u, v = (input.new_zeros(*input.shape[:-2], input.shape[k], input.shape[k]) for k in (-2, -1))
-    if out is not None:
-        u, s, v = (into(o, r, "svd", input) for o, r in zip(out, (u, s, v)))
-    return return_svd(u, s, v)
+    return _pair(_ops.svd(input, some, compute_uv), return_svd, out, input)
 
 
 def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:

@@ -23,6 +23,9 @@ return_kthvalue = named_result("kthvalue")
 return_cummax = named_result("cummax")
 return_cummin = named_result("cummin")
 return_svd = named_result("svd", "U S V")
+return_histogram = named_result("histogram", "hist bin_edges")
+return_histogramdd = named_result("histogramdd", "hist bin_edges")
+return_frexp = named_result("frexp", "mantissa exponent")
 return_aminmax = named_result("aminmax", "min max")
 
 

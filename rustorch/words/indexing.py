@@ -101,3 +101,12 @@ def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = F
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy of `input` with `values` at `indices`."""
     return _ops.index_put(input, values, indices, accumulate)
+
+
+def unravel_index(indices: Tensor, shape: Any) -> Any:
+    """The coordinates, one tensor for each of `shape`, of elements that have these places in row-major order."""
+    if not _is_tensor(indices):
+        raise DTypeError(f"unravel_index: expected 'indices' to be a Tensor, not {type(indices).__name__}")
+    if _is_tensor(shape):
+        shape = shape.tolist()
+    return tuple(_ops.unravel_index(indices, shape))

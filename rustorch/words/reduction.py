@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import flags, refused, whole
-from ..dtypes import from_python
-from ..errors import DTypeError, ShapeMismatchError
+from .._arguments import flags, into, operand, refused, whole
+from ..dtypes import BY_NAME, from_python
+from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
     _MISSING,
     _is_tensor,
@@ -14,11 +14,14 @@ from .common import (
     return_aminmax,
     return_cummax,
     return_cummin,
+    return_histogram,
+    return_histogramdd,
     return_kthvalue,
     return_max,
     return_median,
     return_min,
     return_mode,
+    return_nanmedian,
     return_sort,
     return_topk,
 )
@@ -60,6 +63,15 @@ def median(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, out: An
     if dim is _MISSING:
         return _ops.median_all(input, out=out)
     return return_median(*_ops.median_dim(input, dim, keepdim, out=out))
+
+
+@_numpy_names
+def nanmedian(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median of the elements that are not NaN, of all or over `dim` as (values, indices)."""
+    if dim is _MISSING:
+        r = _ops.nanmedian_all(input)
+        return r if out is None else into(out, r)
+    return _pair(_ops.nanmedian_dim(input, dim, keepdim), return_nanmedian, out, input)
 
 
 @_numpy_names
@@ -216,6 +228,84 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1)
 
 
 trapz = trapezoid
+
+
+def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
+    """The integrals of `trapezoid` up to each point but the first."""
+    return _ops.cumulative_trapezoid(y, x, dx, dim)
+
+
+def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
+    """Slopes along `dim` (each by default) by differences of neighbours, as a tuple.
+
+    `spacing` is the distance of neighbours, one for each dimension, or tensors with the places of the elements.
+    """
+    if spacing is None:
+        given = []
+    elif isinstance(spacing, (tuple, list)):
+        for s in spacing:
+            if _is_tensor(s) and s.ndim != 1:
+                raise ShapeMismatchError(f"gradient: expected places as a 1-D tensor, got shape {list(s.shape)}")
+        given = [operand(s) for s in spacing]
+    else:
+        if _is_tensor(spacing):
+            raise DTypeError("gradient(): argument 'spacing' must be a number or a sequence, not a Tensor")
+        count = input.ndim if dim is None else 1 if isinstance(dim, int) else len(dim)
+        given = [operand(spacing)] * count
+    return _ops.gradient(input, given, dim, edge_order)
+
+
+def _edges_or_counts(op: str, input: Tensor, bins: Any, range: Any, weight: Any, density: bool) -> tuple[Tensor, Any]:
+    """A histogram of points, and its edges, for numbers of bins or for edges."""
+    flags(op, density=density)
+    if any(_is_tensor(b) for b in bins):
+        if range is not None:
+            raise DTypeError(f"{op}(): the range follows from the edges, got {range!r}")
+        edges = [b.detach().clone() for b in bins]
+        return _ops.histogramdd_from_bin_tensors(input, weight, edges, density), tuple(edges)
+    counts = [whole(op, "bins", b) for b in bins]
+    bounds = None if range is None else _ops.full((len(range),), 0, dtype=BY_NAME["float64"])
+    if bounds is not None:
+        for i, v in enumerate(range):
+            bounds.select(0, i).fill_(float(v))
+    hist = _ops.histogramdd_from_bin_cts(input, counts, bounds, weight, density)
+    return hist, tuple(_ops.histogramdd_bin_edges(input, counts, bounds))
+
+
+def histogram(
+    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False, out: Any = None
+) -> Any:
+    """How many elements lie in each of `bins` intervals of one width over `range` (that of the elements by default), or
+    between the edges `bins`; `weight` counts elements several times, `density` gives an integral of 1. And the edges.
+    """
+    if weight is not None and weight.shape != input.shape:
+        raise ShapeMismatchError(
+            f"histogram: if weight tensor is provided it should have the shape of input, {list(input.shape)}, "
+            f"got {list(weight.shape)}"
+        )
+    weight = None if weight is None else weight.reshape(-1)
+    if not _is_tensor(bins):
+        bins = whole("histogram", "bins", bins)
+    hist, edges = _edges_or_counts("histogram", input.reshape(-1, 1), [bins], range, weight, density)
+    return _pair((hist, edges[0]), return_histogram, out, input)
+
+
+def histogramdd(input: Tensor, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+    """As `histogram`, of points `[..., d]`: the histogram has `d` dimensions, and there are edges for each; one number
+    of bins, or one (or edges) for each dimension.
+    """
+    if input.ndim < 2:
+        raise ShapeMismatchError(f"histogramdd: expected at least two dimensions, got shape {list(input.shape)}")
+    d = input.shape[-1]
+    if weight is not None:
+        if weight.shape != input.shape[:-1]:
+            raise ShapeMismatchError(
+                f"histogramdd: expected weight of shape {list(input.shape[:-1])}, got {list(weight.shape)}"
+            )
+        weight = weight.reshape(-1)
+    bins = list(bins) if isinstance(bins, (tuple, list)) else [bins] * d
+    hist, edges = _edges_or_counts("histogramdd", input.reshape(-1, d), bins, range, weight, density)
+    return return_histogramdd(hist, edges)
 
 
 @_numpy_names

@@ -44,7 +44,7 @@ ROUNDS_HALF = {
 TIES = {"sort", "topk", "kthvalue", "mode", "median", "msort", "cummax", "cummin"}
 
 # Singular vectors and eigenvectors are compared after OpInfo's own function, which takes away their signs.
-UP_TO_SIGN = {"linalg.svd", "linalg.eigh", "svd"}
+UP_TO_SIGN = {"linalg.svd", "linalg.eig", "linalg.eigh", "svd"}
 
 # Every sample needs something that rustorch does not have.
 NOTHING_LEFT = {
@@ -78,6 +78,12 @@ ADAPTED: dict[str, Any] = {
     "linalg.lstsq.grad_oriented": lambda a, b, **k: rt.linalg.lstsq(a, b, **k)[:2],
     "linalg.pinv.singular": lambda a, b: rt.linalg.pinv(a @ b.mT),
     "block_diag": lambda *ts: rt.block_diag(*ts),
+    "special.polygamma.special_polygamma_n_0": lambda x, n, **k: rt.special.polygamma(n, x, **k),
+    **{name: lambda x, name=name: getattr(x, name) for name in ("H", "T", "mH", "mT")},
+    **{
+        name: lambda x, name=name, **k: getattr(x, name)(**k)
+        for name in ("bool", "cdouble", "cfloat", "double", "float", "half", "int", "long", "short")
+    },
 }
 
 

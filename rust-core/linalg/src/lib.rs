@@ -94,6 +94,20 @@ real! {
     /// Householder QR of the `m x n` matrix `a`: `r` is `cols x n` and `q`, if wanted, `m x cols`. NaN and
     /// infinity give NaN.
     fn qr(a: &[Self], shape: [usize; 2], cols: usize, q: Option<&mut [Self]>, r: &mut [Self], work: &mut Work);
+    /// The reflections of [`Real::qr`] in the place of the `m x n` matrix `a`, as LAPACK leaves them: `R` in the upper
+    /// triangle, below it the vectors, which begin with a 1, and as many factors `tau`. Needs as many bytes (with `cols` of 0).
+    fn reflections(a: &mut [Self], shape: [usize; 2], tau: &mut [Self], work: &mut Work);
+    /// Bytes for [`Real::lu`].
+    fn lu_work(shape: [usize; 2]) -> usize;
+    /// The factors `P A = L U` of the `m x n` matrix `a` in its place; `pivots[k]` counts, from 1, the row that changes places
+    /// with row `k`.
+    fn lu(a: &mut [Self], shape: [usize; 2], pivots: &mut [i32], work: &mut Work);
+    /// Bytes for [`Real::eig`].
+    fn eig_work(n: usize, vectors: bool) -> usize;
+    /// Eigenvalues of the `n x n` matrix `a` and, if wanted, eigenvectors of length 1 as columns, as complex numbers: real
+    /// and imaginary parts in turn. The greatest elements of the vectors are real. NaN and infinity are an error.
+    fn eig(a: &[Self], n: usize, values: &mut [Self], vectors: Option<&mut [Self]>, work: &mut Work)
+        -> Result<(), Failed>;
     /// Bytes for [`Real::least_squares`].
     fn least_squares_work(shape: [usize; 2], w: usize) -> usize;
     /// The `n x w` matrix `to` of least norm with the least `|A to - B|`, for an `m x n` matrix `a` of full rank and `m x w`
@@ -553,6 +567,131 @@ mod imp {
         for i in 1..cols {
             r[i * n..i * n + i.min(n)].fill(T::of(0.0));
         }
+    }
+
+    pub fn reflections<T: Number>(a: &mut [T], [m, n]: [usize; 2], tau: &mut [T], work: &mut Work) {
+        let k = m.min(n);
+        let block = qr::factor::recommended_block_size::<T>(m, n);
+        let Size::Scale(size) = size_of_elements(a.iter().copied()) else {
+            a.fill(T::of(f64::NAN));
+            tau.fill(T::of(f64::NAN));
+            return;
+        };
+        let stack = stack(work);
+        temporary!(x[m, n] of T, stack);
+        temporary!(h[block, k] of T, stack);
+        copy(x.rb_mut(), rows(a, m, n));
+        scale(x.rb_mut(), 1.0 / size);
+        h.fill(T::of(0.0));
+        qr::factor::qr_in_place(x.rb_mut(), h.rb_mut(), Par::Seq, stack, Default::default());
+        // faer keeps the inverses of the factors, in blocks of triangles.
+        tau.iter_mut().enumerate().for_each(|(i, t)| *t = T::of(1.0 / h[(i % block, i)].f64()));
+        copy(rows_mut(a, m, n), x.rb());
+        if size != 1.0 {
+            for i in 0..k {
+                a[i * n + i..(i + 1) * n].iter_mut().for_each(|v| *v = T::of(v.f64() * size));
+            }
+        }
+    }
+
+    pub fn lu_work<T: Number>([m, n]: [usize; 2]) -> usize {
+        if is_beyond(m, n) {
+            return usize::MAX;
+        }
+        bytes(&[
+            StackReq::new::<usize>(m),
+            StackReq::new::<usize>(m),
+            StackReq::new::<usize>(m),
+            temp_mat_scratch::<T>(m, n),
+            lu::factor::lu_in_place_scratch::<usize, T>(m, n, Par::Seq, Default::default()),
+        ])
+    }
+
+    pub fn lu<T: Number>(a: &mut [T], [m, n]: [usize; 2], pivots: &mut [i32], work: &mut Work) {
+        let stack = stack(work);
+        let (mut forward, stack) = stack.make_with::<usize>(m, |_| 0);
+        let (mut inverse, stack) = stack.make_with::<usize>(m, |_| 0);
+        let (mut third, stack) = stack.make_with::<usize>(m, |_| 0);
+        temporary!(x[m, n] of T, stack);
+        copy(x.rb_mut(), rows(a, m, n));
+        let (order, place, row) = (&mut *forward, &mut *inverse, &mut *third);
+        lu::factor::lu_in_place(x.rb_mut(), order, place, Par::Seq, stack, Default::default());
+        copy(rows_mut(a, m, n), x.rb());
+        // From the order of the rows to the exchanges that lead there: where each row is, and what is in each place, after
+        // those so far.
+        (0..m).for_each(|i| (place[i], row[i]) = (i, i));
+        for (k, pivot) in pivots.iter_mut().enumerate() {
+            let p = place[order[k]];
+            *pivot = p as i32 + 1;
+            place.swap(row[k], row[p]);
+            row.swap(k, p);
+        }
+    }
+
+    pub fn eig_work<T: Number>(n: usize, vectors: bool) -> usize {
+        let kind = if vectors { evd::ComputeEigenvectors::Yes } else { evd::ComputeEigenvectors::No };
+        if is_beyond(n, n) {
+            return usize::MAX;
+        }
+        bytes(&[
+            temp_mat_scratch::<T>(n, n),
+            temp_mat_scratch::<T>(n, 2),
+            temp_mat_scratch::<T>(n, if vectors { n } else { 0 }),
+            evd::evd_scratch::<T>(n, evd::ComputeEigenvectors::No, kind, Par::Seq, Default::default()),
+        ])
+    }
+
+    pub fn eig<T: Number>(
+        a: &[T],
+        n: usize,
+        values: &mut [T],
+        vectors: Option<&mut [T]>,
+        work: &mut Work,
+    ) -> Result<(), Failed> {
+        let Size::Scale(size) = size_of_elements(a.iter().copied()) else {
+            return Err(Failed::NotFinite);
+        };
+        let stack = stack(work);
+        temporary!(x[n, n] of T, stack);
+        temporary!(w[n, 2] of T, stack);
+        temporary!(v[n, if vectors.is_some() { n } else { 0 }] of T, stack);
+        copy(x.rb_mut(), rows(a, n, n));
+        scale(x.rb_mut(), 1.0 / size);
+        [w.rb_mut(), v.rb_mut()].into_iter().for_each(|mut x| x.fill(T::of(0.0)));
+        let (re, im) = w.rb_mut().split_at_col_mut(1);
+        let (re, im) = (re.col_mut(0).as_diagonal_mut(), im.col_mut(0).as_diagonal_mut());
+        let to = vectors.is_some().then(|| v.rb_mut());
+        evd::evd_real(x.rb(), re, im, None, to, Par::Seq, stack, Default::default())
+            .map_err(|_| Failed::NoConvergence)?;
+        for i in 0..n {
+            (values[2 * i], values[2 * i + 1]) = (T::of(w[(i, 0)].f64() * size), T::of(w[(i, 1)].f64() * size));
+        }
+        let Some(to) = vectors else { return Ok(()) };
+        let mut k = 0;
+        while k < n {
+            // A pair of conjugates: real and imaginary parts of the first one's vector.
+            let pair = w[(k, 1)].f64() != 0.0 && k + 1 < n;
+            let part = |i: usize| (v[(i, k)].f64(), if pair { v[(i, k + 1)].f64() } else { 0.0 });
+            let square = |i: usize| part(i).0.powi(2) + part(i).1.powi(2);
+            let length = (0..n).map(square).sum::<f64>().sqrt();
+            let most = (0..n).fold(0, |m, i| if square(i) > square(m) { i } else { m });
+            let (p, q) = part(most);
+            let (p, q) = if pair { (p / p.hypot(q) / length, -q / p.hypot(q) / length) } else { (1.0 / length, 0.0) };
+            for i in 0..n {
+                let (x, y) = part(i);
+                let (re, mut im) = (x * p - y * q, x * q + y * p);
+                if i == most {
+                    im = 0.0;
+                }
+                let at = 2 * (i * n + k);
+                (to[at], to[at + 1]) = (T::of(re), T::of(im));
+                if pair {
+                    (to[at + 2], to[at + 3]) = (T::of(re), T::of(-im));
+                }
+            }
+            k += if pair { 2 } else { 1 };
+        }
+        Ok(())
     }
 
     pub fn least_squares_work<T: Number>([m, n]: [usize; 2], w: usize) -> usize {

@@ -2477,6 +2477,530 @@ pub unsafe extern "C-unwind" fn rt_igammac_(
     })
 }
 
+/// The modified Bessel function of the first kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_i0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::i0, &handles, &[]);
+        call_one(&table::special::defs::i0, ins, &[], out)
+    })
+}
+
+/// `i0`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_i0_(
+    input: *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::i0, &handles, &[]);
+        call_inplace(&table::special::defs::i0, ins, &[])
+    })
+}
+
+/// `e^-|input|` times the modified Bessel function of the first kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_i0e(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_i0e, &handles, &[]);
+        call_one(&table::special::defs::special_i0e, ins, &[], out)
+    })
+}
+
+/// The modified Bessel function of the first kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_i1(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_i1, &handles, &[]);
+        call_one(&table::special::defs::special_i1, ins, &[], out)
+    })
+}
+
+/// `e^-|input|` times the modified Bessel function of the first kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_i1e(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_i1e, &handles, &[]);
+        call_one(&table::special::defs::special_i1e, ins, &[], out)
+    })
+}
+
+/// The modified Bessel function of the second kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_modified_bessel_k0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_modified_bessel_k0, &handles, &[]);
+        call_one(&table::special::defs::special_modified_bessel_k0, ins, &[], out)
+    })
+}
+
+/// The modified Bessel function of the second kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_modified_bessel_k1(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_modified_bessel_k1, &handles, &[]);
+        call_one(&table::special::defs::special_modified_bessel_k1, ins, &[], out)
+    })
+}
+
+/// `e^input` times the modified Bessel function of the second kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_scaled_modified_bessel_k0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_scaled_modified_bessel_k0, &handles, &[]);
+        call_one(&table::special::defs::special_scaled_modified_bessel_k0, ins, &[], out)
+    })
+}
+
+/// `e^input` times the modified Bessel function of the second kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_scaled_modified_bessel_k1(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_scaled_modified_bessel_k1, &handles, &[]);
+        call_one(&table::special::defs::special_scaled_modified_bessel_k1, ins, &[], out)
+    })
+}
+
+/// The Bessel function of the first kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_bessel_j0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_bessel_j0, &handles, &[]);
+        call_one(&table::special::defs::special_bessel_j0, ins, &[], out)
+    })
+}
+
+/// The Bessel function of the first kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_bessel_j1(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_bessel_j1, &handles, &[]);
+        call_one(&table::special::defs::special_bessel_j1, ins, &[], out)
+    })
+}
+
+/// The Bessel function of the second kind, of order 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_bessel_y0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_bessel_y0, &handles, &[]);
+        call_one(&table::special::defs::special_bessel_y0, ins, &[], out)
+    })
+}
+
+/// The Bessel function of the second kind, of order 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_bessel_y1(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_bessel_y1, &handles, &[]);
+        call_one(&table::special::defs::special_bessel_y1, ins, &[], out)
+    })
+}
+
+/// The spherical Bessel function of the first kind, of order 0: `sin(input) / input`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_spherical_bessel_j0(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_spherical_bessel_j0, &handles, &[]);
+        call_one(&table::special::defs::special_spherical_bessel_j0, ins, &[], out)
+    })
+}
+
+/// The Airy function Ai.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_airy_ai(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_airy_ai, &handles, &[]);
+        call_one(&table::special::defs::special_airy_ai, ins, &[], out)
+    })
+}
+
+/// `e^(input^2) erfc(input)`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_erfcx(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_erfcx, &handles, &[]);
+        call_one(&table::special::defs::special_erfcx, ins, &[], out)
+    })
+}
+
+/// The normal distribution function: the probability of a standard normal number below `input`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_ndtr(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_ndtr, &handles, &[]);
+        call_one(&table::special::defs::special_ndtr, ins, &[], out)
+    })
+}
+
+/// The logarithm of the normal distribution function.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_log_ndtr(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_log_ndtr, &handles, &[]);
+        call_one(&table::special::defs::special_log_ndtr, ins, &[], out)
+    })
+}
+
+/// The inverse of the normal distribution function.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_ndtri(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_ndtri, &handles, &[]);
+        call_one(&table::special::defs::special_ndtri, ins, &[], out)
+    })
+}
+
+/// The entropy `-input log(input)`; 0 at 0, -infinity below.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_entr(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::special_entr, &handles, &[]);
+        call_one(&table::special::defs::special_entr, ins, &[], out)
+    })
+}
+
+/// `input * log(1 + other)`; 0 where `input` is 0, unless `other` is NaN.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_xlog1py(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::special::defs::special_xlog1py, &handles, &[]);
+        call_one(&table::special::defs::special_xlog1py, ins, &[], out)
+    })
+}
+
+/// Hurwitz's zeta function: the sum of `(other + k)^-input` over k >= 0.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_zeta(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::special::defs::special_zeta, &handles, &[]);
+        call_one(&table::special::defs::special_zeta, ins, &[], out)
+    })
+}
+
+/// The logarithm of the multivariate gamma function of dimension `p`: `p (p - 1) / 4 log(pi)` plus the sum of
+/// `lgamma(input - k / 2)` for k from 0 to `p - 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_mvlgamma(
+    input: *const rt_tensor,
+    p: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::mvlgamma, &handles, &[]);
+        call_one(&table::special::defs::mvlgamma, ins, &[Attr::Int(p)], out)
+    })
+}
+
+/// `mvlgamma`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_mvlgamma_(
+    input: *mut rt_tensor,
+    p: i64,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::mvlgamma, &handles, &[]);
+        call_inplace(&table::special::defs::mvlgamma, ins, &[Attr::Int(p)])
+    })
+}
+
+/// Chebyshev's polynomial of the first kind, of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_chebyshev_polynomial_t(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_chebyshev_polynomial_t, &handles, &[]);
+        call_one(&table::special::defs::special_chebyshev_polynomial_t, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the second kind, of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_chebyshev_polynomial_u(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_chebyshev_polynomial_u, &handles, &[]);
+        call_one(&table::special::defs::special_chebyshev_polynomial_u, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the third kind, of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_chebyshev_polynomial_v(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_chebyshev_polynomial_v, &handles, &[]);
+        call_one(&table::special::defs::special_chebyshev_polynomial_v, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_chebyshev_polynomial_w(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_chebyshev_polynomial_w, &handles, &[]);
+        call_one(&table::special::defs::special_chebyshev_polynomial_w, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the first kind, of degree `n`, at `2 x - 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_shifted_chebyshev_polynomial_t(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_shifted_chebyshev_polynomial_t, &handles, &[]);
+        call_one(&table::special::defs::special_shifted_chebyshev_polynomial_t, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the second kind, of degree `n`, at `2 x - 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_shifted_chebyshev_polynomial_u(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_shifted_chebyshev_polynomial_u, &handles, &[]);
+        call_one(&table::special::defs::special_shifted_chebyshev_polynomial_u, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the third kind, of degree `n`, at `2 x - 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_shifted_chebyshev_polynomial_v(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_shifted_chebyshev_polynomial_v, &handles, &[]);
+        call_one(&table::special::defs::special_shifted_chebyshev_polynomial_v, ins, &[], out)
+    })
+}
+
+/// Chebyshev's polynomial of the fourth kind, of degree `n`, at `2 x - 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_shifted_chebyshev_polynomial_w(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_shifted_chebyshev_polynomial_w, &handles, &[]);
+        call_one(&table::special::defs::special_shifted_chebyshev_polynomial_w, ins, &[], out)
+    })
+}
+
+/// The physicists' Hermite polynomial of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_hermite_polynomial_h(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_hermite_polynomial_h, &handles, &[]);
+        call_one(&table::special::defs::special_hermite_polynomial_h, ins, &[], out)
+    })
+}
+
+/// The probabilists' Hermite polynomial of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_hermite_polynomial_he(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_hermite_polynomial_he, &handles, &[]);
+        call_one(&table::special::defs::special_hermite_polynomial_he, ins, &[], out)
+    })
+}
+
+/// Laguerre's polynomial of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_laguerre_polynomial_l(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_laguerre_polynomial_l, &handles, &[]);
+        call_one(&table::special::defs::special_laguerre_polynomial_l, ins, &[], out)
+    })
+}
+
+/// Legendre's polynomial of degree `n`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_special_legendre_polynomial_p(
+    x: *const rt_tensor,
+    n: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, n];
+        let ins = inputs(&table::special::defs::special_legendre_polynomial_p, &handles, &[]);
+        call_one(&table::special::defs::special_legendre_polynomial_p, ins, &[], out)
+    })
+}
+
+/// The number of the dtype that comes next after `input` on the way to `other`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_nextafter(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::special::defs::nextafter, &handles, &[]);
+        call_one(&table::special::defs::nextafter, ins, &[], out)
+    })
+}
+
+/// `nextafter`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_nextafter_(
+    input: *mut rt_tensor,
+    other: *const rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::special::defs::nextafter, &handles, &[]);
+        call_inplace(&table::special::defs::nextafter, ins, &[])
+    })
+}
+
+/// Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents (int32) with `input = mantissa * 2^exponent`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_frexp(
+    input: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::special::defs::frexp, &handles, &[]);
+        call_some(&table::special::defs::frexp, ins, &[], &[out0, out1])
+    })
+}
+
 /// The greater one; NaN if either is. Equal operands share the gradient.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_maximum(
@@ -5060,6 +5584,125 @@ pub unsafe extern "C-unwind" fn rt_trapezoid(
     })
 }
 
+/// The sums of `trapezoid` up to each point but the first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cumulative_trapezoid(
+    y: *const rt_tensor,
+    x: *const rt_tensor,
+    dx: rt_scalar,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [y, x];
+        let ins = inputs(&table::statistics::defs::cumulative_trapezoid, &handles, &[]);
+        call_one(&table::statistics::defs::cumulative_trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
+    })
+}
+
+/// `input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_renorm(
+    input: *const rt_tensor,
+    p: rt_scalar,
+    dim: i64,
+    maxnorm: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::statistics::defs::renorm, &handles, &[]);
+        call_one(&table::statistics::defs::renorm, ins, &[a_scalar(p)?, Attr::Int(dim), a_scalar(maxnorm)?], out)
+    })
+}
+
+/// `renorm`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_renorm_(
+    input: *mut rt_tensor,
+    p: rt_scalar,
+    dim: i64,
+    maxnorm: rt_scalar,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::statistics::defs::renorm, &handles, &[]);
+        call_inplace(&table::statistics::defs::renorm, ins, &[a_scalar(p)?, Attr::Int(dim), a_scalar(maxnorm)?])
+    })
+}
+
+/// Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an
+/// `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gradient(
+    input: *const rt_tensor,
+    spacing: *const *const rt_tensor,
+    spacing_len: usize,
+    dim: *const i64,
+    dim_len: usize,
+    edge_order: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::statistics::defs::gradient, &handles, &[(spacing, spacing_len)]);
+        call_list(&table::statistics::defs::gradient, ins, &[a_opt_ints(dim, dim_len)?, Attr::Int(edge_order)], out)
+    })
+}
+
+/// How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width,
+/// over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with
+/// `density` divided by their sum and the volumes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_histogramdd_from_bin_cts(
+    input: *const rt_tensor,
+    range: *const rt_tensor,
+    weight: *const rt_tensor,
+    bins: *const i64,
+    bins_len: usize,
+    density: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, range, weight];
+        let ins = inputs(&table::statistics::defs::histogramdd_from_bin_cts, &handles, &[]);
+        call_one(&table::statistics::defs::histogramdd_from_bin_cts, ins, &[a_ints(bins, bins_len)?, Attr::Bool(density)], out)
+    })
+}
+
+/// The edges of the intervals of `histogramdd_from_bin_cts`, for each column.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_histogramdd_bin_edges(
+    input: *const rt_tensor,
+    range: *const rt_tensor,
+    bins: *const i64,
+    bins_len: usize,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, range];
+        let ins = inputs(&table::statistics::defs::histogramdd_bin_edges, &handles, &[]);
+        call_list(&table::statistics::defs::histogramdd_bin_edges, ins, &[a_ints(bins, bins_len)?], out)
+    })
+}
+
+/// As `histogramdd_from_bin_cts`, between given edges that rise, for each column.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_histogramdd_from_bin_tensors(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bins: *const *const rt_tensor,
+    bins_len: usize,
+    density: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, weight];
+        let ins = inputs(&table::statistics::defs::histogramdd_from_bin_tensors, &handles, &[(bins, bins_len)]);
+        call_one(&table::statistics::defs::histogramdd_from_bin_tensors, ins, &[Attr::Bool(density)], out)
+    })
+}
+
 /// Sums of the elements so far along `dim`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_cumsum(
@@ -6388,6 +7031,261 @@ pub unsafe extern "C-unwind" fn rt_diagflat(
     })
 }
 
+/// A copy of `alias`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alias_copy(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::alias_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::alias_copy, ins, &[], out)
+    })
+}
+
+/// A copy of `detach`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_detach_copy(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::detach_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::detach_copy, ins, &[], out)
+    })
+}
+
+/// A copy of `as_strided`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_as_strided_copy(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::as_strided_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::as_strided_copy, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
+    })
+}
+
+/// A copy of `diagonal`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_diagonal_copy(
+    input: *const rt_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::diagonal_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::diagonal_copy, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// A copy of `expand`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_expand_copy(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::expand_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::expand_copy, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// A copy of `permute`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_permute_copy(
+    input: *const rt_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::permute_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::permute_copy, ins, &[a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// A copy of `select`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_select_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    index: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::select_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::select_copy, ins, &[Attr::Int(dim), Attr::Int(index)], out)
+    })
+}
+
+/// A copy of the elements from `start` to `end` along `dim`, each `step`-th one.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_slice_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::slice_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::slice_copy, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
+    })
+}
+
+/// Copies of `split`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_split_copy(
+    input: *const rt_tensor,
+    split_size: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::split_copy, &handles, &[]);
+        call_list(&table::view_copies::defs::split_copy, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
+    })
+}
+
+/// Copies of `split_with_sizes`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_split_with_sizes_copy(
+    input: *const rt_tensor,
+    split_sizes: *const i64,
+    split_sizes_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::split_with_sizes_copy, &handles, &[]);
+        call_list(&table::view_copies::defs::split_with_sizes_copy, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
+    })
+}
+
+/// A copy of `squeeze`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_squeeze_copy(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::squeeze_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::squeeze_copy, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// A copy of `t`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_t_copy(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::t_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::t_copy, ins, &[], out)
+    })
+}
+
+/// A copy of `transpose`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_transpose_copy(
+    input: *const rt_tensor,
+    dim0: i64,
+    dim1: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::transpose_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::transpose_copy, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
+    })
+}
+
+/// Copies of `unbind`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unbind_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::unbind_copy, &handles, &[]);
+        call_list(&table::view_copies::defs::unbind_copy, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// A copy of `unfold`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unfold_copy(
+    input: *const rt_tensor,
+    dimension: i64,
+    size: i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::unfold_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::unfold_copy, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
+    })
+}
+
+/// A copy of `unsqueeze`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unsqueeze_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::unsqueeze_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::unsqueeze_copy, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// A copy of `view`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_view_copy(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::view_copies::defs::view_copy, &handles, &[]);
+        call_one(&table::view_copies::defs::view_copy, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
 /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_cat(
@@ -7556,6 +8454,36 @@ pub unsafe extern "C-unwind" fn rt_take_along_dim(
     })
 }
 
+/// As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_nonzero_static(
+    input: *const rt_tensor,
+    size: i64,
+    fill_value: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::index::defs::nonzero_static, &handles, &[]);
+        call_one(&table::index::defs::nonzero_static, ins, &[Attr::Int(size), Attr::Int(fill_value)], out)
+    })
+}
+
+/// The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unravel_index(
+    input: *const rt_tensor,
+    shape: *const i64,
+    shape_len: usize,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::index::defs::unravel_index, &handles, &[]);
+        call_list(&table::index::defs::unravel_index, ins, &[a_ints(shape, shape_len)?], out)
+    })
+}
+
 /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_nonzero(
@@ -8088,6 +9016,22 @@ pub unsafe extern "C-unwind" fn rt_inverse(
     })
 }
 
+/// Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the
+/// inverse is NaN, or, with `check_errors`, an error.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_inv_ex(
+    A: *const rt_tensor,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::linalg::defs::linalg_inv_ex, &handles, &[]);
+        call_some(&table::linalg::defs::linalg_inv_ex, ins, &[Attr::Bool(check_errors)], &[out0, out1])
+    })
+}
+
 /// Determinants of square matrices `[..., n, n]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_det(
@@ -8156,6 +9100,23 @@ pub unsafe extern "C-unwind" fn rt_cholesky(
     })
 }
 
+/// As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN,
+/// or, with `check_errors`, an error.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_cholesky_ex(
+    input: *const rt_tensor,
+    upper: bool,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::linalg_cholesky_ex, &handles, &[]);
+        call_some(&table::linalg::defs::linalg_cholesky_ex, ins, &[Attr::Bool(upper), Attr::Bool(check_errors)], &[out0, out1])
+    })
+}
+
 /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_qr(
@@ -8184,6 +9145,39 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
         let handles: [*const rt_tensor; 1] = [A];
         let ins = inputs(&table::linalg::defs::linalg_svd, &handles, &[]);
         call_some(&table::linalg::defs::linalg_svd, ins, &[Attr::Bool(full_matrices)], &[out0, out1, out2])
+    })
+}
+
+/// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+/// `compute_uv` `U` and `V` are square and zero.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_svd(
+    input: *const rt_tensor,
+    some: bool,
+    compute_uv: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::svd, &handles, &[]);
+        call_some(&table::linalg::defs::svd, ins, &[Attr::Bool(some), Attr::Bool(compute_uv)], &[out0, out1, out2])
+    })
+}
+
+/// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_vecdot(
+    x: *const rt_tensor,
+    y: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x, y];
+        let ins = inputs(&table::linalg::defs::linalg_vecdot, &handles, &[]);
+        call_one(&table::linalg::defs::linalg_vecdot, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -8259,6 +9253,40 @@ pub unsafe extern "C-unwind" fn rt_solve_matrices(
     })
 }
 
+/// As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or,
+/// with `check_errors`, an error.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_solve_ex(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    left: bool,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::linalg_solve_ex, &handles, &[]);
+        call_some(&table::linalg::defs::linalg_solve_ex, ins, &[Attr::Bool(left), Attr::Bool(check_errors)], &[out0, out1])
+    })
+}
+
+/// As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_solve_matrices_ex(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::solve_matrices_ex, &handles, &[]);
+        call_some(&table::linalg::defs::solve_matrices_ex, ins, &[Attr::Bool(check_errors)], &[out0, out1])
+    })
+}
+
 /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_solve_triangular(
@@ -8308,6 +9336,392 @@ pub unsafe extern "C-unwind" fn rt_linalg_lstsq(
         let handles: [*const rt_tensor; 2] = [input, B];
         let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, &[]);
         call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt(rcond, Attr::Float)], &[out0, out1])
+    })
+}
+
+/// The factors `A = P L U` of matrices `[..., m, n]` with row exchanges: `L` (below its diagonal of ones) and `U` in one
+/// matrix; `pivots[k]` counts, from 1, the row that changes places with row `k`; and 0, or the place, from 1, of a zero on
+/// the diagonal of `U`, which `check_errors` makes an error.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_lu_factor_ex(
+    A: *const rt_tensor,
+    pivot: bool,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::factors::defs::linalg_lu_factor_ex, &handles, &[]);
+        call_some(&table::factors::defs::linalg_lu_factor_ex, ins, &[Attr::Bool(pivot), Attr::Bool(check_errors)], &[out0, out1, out2])
+    })
+}
+
+/// `P`, `L` and `U` of matrices `[..., m, n]`, whose product is `A`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_lu(
+    A: *const rt_tensor,
+    pivot: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::factors::defs::linalg_lu, &handles, &[]);
+        call_some(&table::factors::defs::linalg_lu, ins, &[Attr::Bool(pivot)], &[out0, out1, out2])
+    })
+}
+
+/// `P`, `L` and `U` from the factors and pivots of `linalg_lu_factor_ex`; what is not unpacked is empty.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lu_unpack(
+    LU_data: *const rt_tensor,
+    LU_pivots: *const rt_tensor,
+    unpack_data: bool,
+    unpack_pivots: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [LU_data, LU_pivots];
+        let ins = inputs(&table::factors::defs::lu_unpack, &handles, &[]);
+        call_some(&table::factors::defs::lu_unpack, ins, &[Attr::Bool(unpack_data), Attr::Bool(unpack_pivots)], &[out0, out1, out2])
+    })
+}
+
+/// The order of `m` rows after the exchanges `input`, as indices; with `inverse` where each row goes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pivots_to_rows(
+    input: *const rt_tensor,
+    m: i64,
+    inverse: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::pivots_to_rows, &handles, &[]);
+        call_one(&table::factors::defs::pivots_to_rows, ins, &[Attr::Int(m), Attr::Bool(inverse)], out)
+    })
+}
+
+/// `X` with `A X = B` (`X A = B` if not `left`; `A'` for `A` with `adjoint`), from the factors of `linalg_lu_factor_ex`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_lu_solve(
+    LU: *const rt_tensor,
+    pivots: *const rt_tensor,
+    B: *const rt_tensor,
+    left: bool,
+    adjoint: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [LU, pivots, B];
+        let ins = inputs(&table::factors::defs::linalg_lu_solve, &handles, &[]);
+        call_one(&table::factors::defs::linalg_lu_solve, ins, &[Attr::Bool(left), Attr::Bool(adjoint)], out)
+    })
+}
+
+/// The factors `L D L'` of symmetric matrices (with `hermitian` of Hermitian ones), of which the lower triangles are read,
+/// in one matrix, LAPACK's pivots, and 0, or the place, from 1, of a pivot that is zero, which `check_errors` makes an error.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_ldl_factor_ex(
+    input: *const rt_tensor,
+    hermitian: bool,
+    check_errors: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_ldl_factor_ex, &handles, &[]);
+        call_some(&table::factors::defs::linalg_ldl_factor_ex, ins, &[Attr::Bool(hermitian), Attr::Bool(check_errors)], &[out0, out1, out2])
+    })
+}
+
+/// `X` with `A X = B`, from the factors of `linalg_ldl_factor_ex`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_ldl_solve(
+    LD: *const rt_tensor,
+    pivots: *const rt_tensor,
+    B: *const rt_tensor,
+    hermitian: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [LD, pivots, B];
+        let ins = inputs(&table::factors::defs::linalg_ldl_solve, &handles, &[]);
+        call_one(&table::factors::defs::linalg_ldl_solve, ins, &[Attr::Bool(hermitian)], out)
+    })
+}
+
+/// Householder reflections that make matrices `[..., m, n]` triangular, as LAPACK leaves them: `R` in the upper triangle,
+/// below it the vectors without the 1 that they begin with; and their factors.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_geqrf(
+    input: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::geqrf, &handles, &[]);
+        call_some(&table::factors::defs::geqrf, ins, &[], &[out0, out1])
+    })
+}
+
+/// The first columns, as many as `input` has, of the product of the reflections of `geqrf`, with their factors `tau`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_householder_product(
+    input: *const rt_tensor,
+    tau: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, tau];
+        let ins = inputs(&table::factors::defs::linalg_householder_product, &handles, &[]);
+        call_one(&table::factors::defs::linalg_householder_product, ins, &[], out)
+    })
+}
+
+/// The product of the reflections of `geqrf` (`input` and `input2`), with `transpose` its adjoint, and `input3`, which
+/// stands on the right, or on the left if not `left`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ormqr(
+    input: *const rt_tensor,
+    input2: *const rt_tensor,
+    input3: *const rt_tensor,
+    left: bool,
+    transpose: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, input2, input3];
+        let ins = inputs(&table::factors::defs::ormqr, &handles, &[]);
+        call_one(&table::factors::defs::ormqr, ins, &[Attr::Bool(left), Attr::Bool(transpose)], out)
+    })
+}
+
+/// Eigenvalues and eigenvectors (columns of length 1) of square matrices `[..., n, n]`, as complex numbers in no order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_eig(
+    input: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_eig, &handles, &[]);
+        call_some(&table::factors::defs::linalg_eig, ins, &[], &[out0, out1])
+    })
+}
+
+/// Eigenvalues of square matrices `[..., n, n]`, as complex numbers in no order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_eigvals(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_eigvals, &handles, &[]);
+        call_one(&table::factors::defs::linalg_eigvals, ins, &[], out)
+    })
+}
+
+/// The norm `p` (the singular values by default; `ord` may be "fro" or "nuc") of matrices times that of their inverses,
+/// infinity for singular ones.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_cond(
+    input: *const rt_tensor,
+    ord: *const c_char,
+    p: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_cond, &handles, &[]);
+        call_one(&table::factors::defs::linalg_cond, ins, &[a_str(ord)?, a_opt_scalar(p)?], out)
+    })
+}
+
+/// How many singular values (absolute eigenvalues with `hermitian`) of matrices exceed `max(atol, rtol * the largest)`;
+/// the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon unless `atol` is
+/// given and positive.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_matrix_rank(
+    input: *const rt_tensor,
+    atol: *const rt_tensor,
+    rtol: *const rt_tensor,
+    hermitian: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, atol, rtol];
+        let ins = inputs(&table::factors::defs::linalg_matrix_rank, &handles, &[]);
+        call_one(&table::factors::defs::linalg_matrix_rank, ins, &[Attr::Bool(hermitian)], out)
+    })
+}
+
+/// The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_tensorinv(
+    input: *const rt_tensor,
+    ind: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_tensorinv, &handles, &[]);
+        call_one(&table::factors::defs::linalg_tensorinv, ins, &[Attr::Int(ind)], out)
+    })
+}
+
+/// `X` whose product with `input` over all its dimensions is `other`; the dimensions `dims` of `input` are moved to its
+/// end first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_tensorsolve(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::factors::defs::linalg_tensorsolve, &handles, &[]);
+        call_one(&table::factors::defs::linalg_tensorsolve, ins, &[a_opt_ints(dims, dims_len)?], out)
+    })
+}
+
+/// The powers 0 to `N - 1` (as many as elements by default) of the elements, along a new last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_linalg_vander(
+    input: *const rt_tensor,
+    N: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::linalg_vander, &handles, &[]);
+        call_one(&table::factors::defs::linalg_vander, ins, &[a_opt(N, Attr::Int)], out)
+    })
+}
+
+/// The powers `N - 1` to 0 (as many as elements by default) of the elements of a vector, one per column; with `increasing`
+/// from 0 up.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_vander(
+    input: *const rt_tensor,
+    N: *const i64,
+    increasing: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::vander, &handles, &[]);
+        call_one(&table::factors::defs::vander, ins, &[a_opt(N, Attr::Int), Attr::Bool(increasing)], out)
+    })
+}
+
+/// The exponential of square matrices `[..., n, n]`: the sum of their powers divided by the factorials.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_matrix_exp(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::matrix_exp, &handles, &[]);
+        call_one(&table::factors::defs::matrix_exp, ins, &[], out)
+    })
+}
+
+/// `X` with `A X = input`, from the Cholesky factor `input2` of `A`: lower, or `upper`, triangular.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cholesky_solve(
+    input: *const rt_tensor,
+    input2: *const rt_tensor,
+    upper: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, input2];
+        let ins = inputs(&table::factors::defs::cholesky_solve, &handles, &[]);
+        call_one(&table::factors::defs::cholesky_solve, ins, &[Attr::Bool(upper)], out)
+    })
+}
+
+/// The inverse of the matrix that has the Cholesky factor `input`: lower, or `upper`, triangular.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cholesky_inverse(
+    input: *const rt_tensor,
+    upper: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::factors::defs::cholesky_inverse, &handles, &[]);
+        call_one(&table::factors::defs::cholesky_inverse, ins, &[Attr::Bool(upper)], out)
+    })
+}
+
+/// `X` with `A X = input` (`A'` for `A` with `transpose`) for triangular matrices, and a copy of `A`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_triangular_solve(
+    input: *const rt_tensor,
+    A: *const rt_tensor,
+    upper: bool,
+    transpose: bool,
+    unitriangular: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, A];
+        let ins = inputs(&table::factors::defs::triangular_solve, &handles, &[]);
+        call_some(&table::factors::defs::triangular_solve, ins, &[Attr::Bool(upper), Attr::Bool(transpose), Attr::Bool(unitriangular)], &[out0, out1])
+    })
+}
+
+/// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
+/// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_svd_lowrank(
+    A: *const rt_tensor,
+    M: *const rt_tensor,
+    q: i64,
+    niter: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [A, M];
+        let ins = inputs(&table::factors::defs::svd_lowrank, &handles, &[]);
+        call_some(&table::factors::defs::svd_lowrank, ins, &[Attr::Int(q), Attr::Int(niter)], &[out0, out1, out2])
+    })
+}
+
+/// As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at
+/// most 6 by default.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pca_lowrank(
+    A: *const rt_tensor,
+    q: *const i64,
+    center: bool,
+    niter: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::factors::defs::pca_lowrank, &handles, &[]);
+        call_some(&table::factors::defs::pca_lowrank, ins, &[a_opt(q, Attr::Int), Attr::Bool(center), Attr::Int(niter)], &[out0, out1, out2])
     })
 }
 
@@ -8863,6 +10277,45 @@ pub unsafe extern "C-unwind" fn rt_max_unpool3d(
         let handles: [*const rt_tensor; 2] = [input, indices];
         let ins = inputs(&table::pool::defs::max_unpool3d, &handles, &[]);
         call_one(&table::pool::defs::max_unpool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place
+/// in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fractional_max_pool2d(
+    input: *const rt_tensor,
+    random_samples: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, random_samples];
+        let ins = inputs(&table::pool::defs::fractional_max_pool2d, &handles, &[]);
+        call_some(&table::pool::defs::fractional_max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fractional_max_pool3d(
+    input: *const rt_tensor,
+    random_samples: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, random_samples];
+        let ins = inputs(&table::pool::defs::fractional_max_pool3d, &handles, &[]);
+        call_some(&table::pool::defs::fractional_max_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(output_size, output_size_len)?], &[out0, out1])
     })
 }
 
@@ -11075,7 +12528,7 @@ pub unsafe extern "C-unwind" fn rt_normal_float(
 }
 
 /// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-/// first one that is no plain number. No gradient flows.
+/// first one that is no plain number. Gradients are zeros.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,

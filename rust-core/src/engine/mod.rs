@@ -5,6 +5,7 @@ pub mod complex;
 pub mod copy;
 pub mod dtypes;
 pub mod elementwise;
+pub mod matrices;
 pub mod overlap;
 pub mod product;
 pub mod promotion;

@@ -602,7 +602,7 @@ mod single {
     }
 }
 
-mod double {
+pub(super) mod double {
     use std::f64::consts::{FRAC_2_PI, FRAC_2_SQRT_PI, FRAC_PI_2, FRAC_PI_4, LN_2, LOG10_2, LOG10_E, LOG2_E, PI};
 
     /// Adding and subtracting it rounds to a whole number (to even), which then sits in the low bits of the sum.
@@ -1012,7 +1012,7 @@ mod double {
 
     /// e^(x²) erfc(x) for x >= 0, as a polynomial in (x - 4) / (x + 4) over 1 + 2x.
     #[inline(always)]
-    fn erfcx(x: f64) -> f64 {
+    pub fn erfcx(x: f64) -> f64 {
         let t = (x - 4.0) / (x + 4.0);
         let p = horner! { t;
             1.2329951186255526, -0.13962111684056316, 0.015379652102604982, 0.0680970542547619, -0.10103906603550439,

@@ -29,3 +29,4 @@ pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod special;

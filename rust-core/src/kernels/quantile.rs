@@ -136,6 +136,18 @@ fn gamma_front(a: f64, x: f64) -> f64 {
     (a * log1p_bend((x - a) / a) - rest).exp() / (TAU * a).sqrt()
 }
 
+/// For `a` and `x` below 1: `1 - x^a / gamma(a + 1)` and the rest of the series of the lower function.
+fn small_upper_gamma(a: f64, x: f64) -> f64 {
+    let log = a * x.ln() - libm::lgamma(a + 1.0);
+    let (mut sum, mut term) = (0.0, 1.0);
+    for k in 1..60 {
+        let k = f64::from(k);
+        term *= -x / k;
+        sum += term / (a + k);
+    }
+    -log.exp_m1() - log.exp() * a * sum
+}
+
 /// The regularised incomplete gamma functions P (`upper` false) and Q = 1 - P of `a` and `x`: by the series (DLMF 8.11.4), the
 /// continued fraction (8.9.2, by Lentz's method), or for large `a` Temme's expansion (8.12.3, 8.12.4).
 pub fn incomplete_gamma(a: f64, x: f64, upper: bool) -> f64 {
@@ -157,6 +169,10 @@ pub fn incomplete_gamma(a: f64, x: f64, upper: bool) -> f64 {
         let side = if upper { 1.0 } else { -1.0 };
         let rest = (-0.5 * a * eta * eta).exp() / (TAU * a).sqrt() * first;
         return 0.5 * libm::erfc(side * eta * (a.sqrt() * FRAC_1_SQRT_2)) + side * rest;
+    }
+    // Small numbers are not to come as differences.
+    if upper && a < 1.0 && x < 1.0 {
+        return small_upper_gamma(a, x);
     }
     let front = gamma_front(a, x);
     if x < a + 1.0 {

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::kernels::fft;
 use crate::memory;
 use crate::shape::{around, real_dim};
-use crate::table::{Call, Outs, Refusal, Spec, Specs, Takes, holds, one};
+use crate::table::{Cast, Call, Outs, Refusal, Spec, Specs, Takes, holds, one};
 use crate::table::rules::number;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -541,6 +541,7 @@ ops! {
     /// `forward`; times 1, `1 / sqrt(n)` or `1 / n` as `normalization` is 0, 1 or 2, `n` being the number of elements that
     /// are added up.
     fft_c2c(input: Tensor, dim: Ints, normalization: Int, forward: Bool) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_c2c, compute_c2c),
         vjp: vjp!(|v| v.g().then(|g| g.fft_c2c(v.ints(0), v.int(1), !v.bool(2)))), conjugates: true,
         method: false, function: false, takes: Takes::COMPLEX,
@@ -555,6 +556,7 @@ ops! {
     /// The transform of real numbers along each of `dim`, as [`fft_c2c`] forward; of the last one only the first
     /// `n / 2 + 1` numbers if `onesided`, as the others are the conjugates of these.
     fft_r2c(input: Tensor, dim: Ints, normalization: Int, onesided: Bool) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_r2c, compute_r2c),
         vjp: vjp!(|v| v.g().then(|g| r2c_rule(g, v.shape(0), v.ints(0), v.int(1), v.bool(2)))), conjugates: true,
         method: false, function: false,
@@ -569,6 +571,7 @@ ops! {
     /// last of `dim`, where `input` has `last_dim_size / 2 + 1`. Imaginary parts of those that stand for one number, not for
     /// two, do not count.
     fft_c2r(input: Tensor, dim: Ints, normalization: Int, last_dim_size: Int) -> Tensor, Special {
+        cast: Cast::Full,
         body: Kernel(infer_c2r, compute_c2r),
         vjp: vjp!(|v| v.g().then(|g| c2r_rule(g, v.ints(0), v.int(1)))), conjugates: true,
         method: false, function: false, takes: Takes::COMPLEX,
@@ -742,6 +745,7 @@ ops! {
         center: Bool = true, pad_mode: Str = "reflect", normalized: Bool = false, onesided: Bool = true,
         return_complex: Bool = true, align_to_window: Bool = false
     ) -> Tensor, Special {
+        cast: Cast::Full,
         body: Composite(eval_stft),
         method: false, function: false,
         refuses: &[

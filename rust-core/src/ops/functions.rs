@@ -10,6 +10,7 @@ use crate::kernels::math::Real;
 use crate::kernels::quantile::incomplete_gamma;
 use crate::table::{Call, Refusal, Saves, Vjp};
 use crate::table::lang::Ex;
+use crate::kernels::special;
 use crate::table::loops::{float1, float2, no_bool, run, unsigned};
 use crate::table::rules::{log_of, zeros};
 use crate::tensor::Tensor;
@@ -123,49 +124,13 @@ fn eval_nan_to_num<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     run::<1>(c, k, Promote::Common, Params::new(&p.map(Scalar::Float)))
 }
 
-/// Hurwitz's zeta function, the sum of `(q + k)^-s` over k >= 0, for s > 1 (Euler-Maclaurin, DLMF 25.11.5).
-fn zeta(s: f64, q: f64) -> f64 {
-    if s == 1.0 {
-        return f64::INFINITY;
-    }
-    if s < 1.0 || q.is_nan() || s.is_nan() {
-        return f64::NAN;
-    }
-    if q <= 0.0 {
-        if q == q.floor() {
-            return f64::INFINITY;
-        }
-        if s != s.floor() {
-            return f64::NAN;
+fn eval_gamma<'a>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
+    for t in [c.x(0), c.x(1)] {
+        if !t.dtype().is_float() {
+            bail!(DType, "not implemented for dtype {}", t.dtype());
         }
     }
-    let (mut sum, mut a) = (0.0, q);
-    while a < 10.0 {
-        sum += a.powf(-s);
-        a += 1.0;
-    }
-    sum += a.powf(1.0 - s) / (s - 1.0) + 0.5 * a.powf(-s);
-    // B(2k) / (2k)!
-    const TERMS: [f64; 10] = [
-        1.0 / 12.0,
-        -1.0 / 720.0,
-        1.0 / 30240.0,
-        -1.0 / 1209600.0,
-        1.0 / 47900160.0,
-        -691.0 / 1307674368000.0,
-        1.0 / 74724249600.0,
-        -3617.0 / 10670622842880000.0,
-        43867.0 / 5109094217170944000.0,
-        -174611.0 / 802857662698291200000.0,
-    ];
-    let (mut power, mut factor) = (a.powf(-s - 1.0), s);
-    for (k, b) in TERMS.iter().enumerate() {
-        sum += b * factor * power;
-        let j = s + 2.0 * k as f64;
-        factor *= (j + 1.0) * (j + 2.0);
-        power /= a * a;
-    }
-    sum
+    run::<2>(c, k, Promote::Common, Params::default())
 }
 
 /// Gradients of the incomplete gamma functions (`sign` is -1 for the upper one): by `other` the density, by `input` what the
@@ -188,7 +153,7 @@ fn polygamma(n: f64, x: f64) -> f64 {
         return 0.0;
     }
     let sign = if n as i64 % 2 == 0 { -1.0 } else { 1.0 };
-    sign * Real::lgamma(n + 1.0).exp() * zeta(n + 1.0, x)
+    sign * Real::lgamma(n + 1.0).exp() * special::zeta(n + 1.0, x)
 }
 
 fn eval_polygamma<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
@@ -633,20 +598,14 @@ ops! {
 
     /// The regularised lower incomplete gamma function: the integral of `t^(input - 1) e^-t / gamma(input)` from 0 to `other`.
     igamma(input: Tensor, other: Tensor) -> Tensor, Positive {
-        body: Elementwise(|c| {
-            let k = kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), false)));
-            run::<2>(c, k, Promote::ToFloat, Params::default())
-        }),
+        body: Elementwise(|c| eval_gamma(c, kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), false))))),
         vjp: vjp!(|v| igamma_rule(v, 1.0)), saves: Saves::XB, inplace: true,
         samples: &["tied([0.5, 2.0, 30.0]), tied([0.2, 3.0, 25.0])", "c([0.5, 1.5]), p(3, 2)"],
     }
 
     /// The regularised upper incomplete gamma function, `1 - igamma(input, other)`.
     igammac(input: Tensor, other: Tensor) -> Tensor, Positive {
-        body: Elementwise(|c| {
-            let k = kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), true)));
-            run::<2>(c, k, Promote::ToFloat, Params::default())
-        }),
+        body: Elementwise(|c| eval_gamma(c, kernel!(float |a, x, _p| Real::of(incomplete_gamma(a.as_f64(), x.as_f64(), true))))),
         vjp: vjp!(|v| igamma_rule(v, -1.0)), saves: Saves::XB, inplace: true,
         samples: &["tied([0.5, 2.0, 30.0]), tied([0.2, 3.0, 25.0])", "c([0.5, 1.5]), p(3, 2)"],
     }

@@ -12,8 +12,8 @@ use crate::kernels::copy;
 use crate::kernels::index::{Steps, self as kernel};
 use crate::kernels::math::floor_div;
 use crate::memory::List;
-use crate::shape::{Dims, Layout, Strides, broadcast, contiguous_strides, signed, sizes, wrap_dim};
-use crate::table::{Call, Grads, Outs, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast};
+use crate::shape::{Dims, Layout, Strides, broadcast, contiguous_strides, signed, sizes, wrap_dim, counts};
+use crate::table::{Call, Grads, Outs, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one, Cast, several};
 use crate::table::lang::Ex;
 use crate::table::rules::number;
 use crate::tensor::Tensor;
@@ -1239,6 +1239,47 @@ ops! {
         body: Composite(eval_take_along_dim),
 
         samples: &["r(2, 3), i([[0], [1]]), 1", "r(2, 3), i([0, 5, 0])"],
+    }
+
+    /// As many as `size` rows of `nonzero`, and where there are fewer, rows of `fill_value`.
+    nonzero_static(input: Tensor, size: Int, fill_value: Int = -1) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let Ok(size) = usize::try_from(c.int(0)) else { bail!(Value, "size must be non-negative, got {}", c.int(0)) };
+                Spec::rows(&[size, c.x(0).ndim()], DType::I64)?.one()
+            },
+            |c, outs| {
+                copy_into(&outs[0], &Tensor::number(Scalar::Int(c.int(1)))?)?;
+                let found = c.x(0).alias().nonzero()?;
+                let n = found.shape()[0].min(outs[0].shape()[0]) as i64;
+                copy_into(&outs[0].narrow(0, 0, n)?, &found.narrow(0, 0, n)?)
+            },
+        ),
+        takes: Takes::ALL,
+        refuses: &[Refusal { call: "rt.ones(2), -1", message: "non-negative" }],
+    }
+
+    /// The coordinates, one tensor for each of `shape`, of the elements that have these places in row-major order.
+    unravel_index(input: Tensor, shape: Ints) -> List, Special {
+        body: Composite(|c| {
+            let (x, shape) = (c.x(0), c.ints(0));
+            if x.dtype().is_differentiable() || x.dtype() == DType::Bool {
+                bail!(DType, "expected 'indices' to be of integer dtype, got {}", x.dtype());
+            }
+            counts(shape)?;
+            let mut steps: SmallVec<[i64; 8]> = SmallVec::from_elem(1, shape.len());
+            for k in (1..shape.len()).rev() {
+                let step = steps[k].checked_mul(shape[k]);
+                steps[k - 1] = step.ok_or_else(|| err!(Value, "shape {shape:?} has too many elements"))?;
+            }
+            let x = x.to_dtype(DType::I64)?;
+            several(shape.len(), |k| {
+                let places = x.floor_divide(&Tensor::number(Scalar::Int(steps[k].max(1)))?)?;
+                places.remainder(&Tensor::number(Scalar::Int(shape[k].max(1)))?)
+            })
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), (2, 2)", message: "integer dtype" }],
     }
 
     /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.

@@ -6,208 +6,24 @@
 use crate::{bail, err};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::engine::matrices::{
+    count, each, each_complex, failure, identity, matrices, nothing, numbers, numbers_mut, product, spec, square, wide, with,
+    write_identities, Parts,
+};
 use crate::engine::product::{ONE, ZERO, product_into};
 use crate::error::{Error, Result};
+use crate::kernels::complex::c as complex;
 use crate::kernels::factor;
-use crate::kernels::complex::C;
-use crate::kernels::copy::{GRAIN, Shared};
-use crate::kernels::linalg::{Failed, Real, Vectors, Work, with_work};
-use crate::parallel::parallel_for;
-use crate::shape::{Dims, Layout, broadcast};
+use crate::kernels::linalg::{Failed, Real, Vectors};
+use crate::shape::{Dims, Layout, broadcast, signed};
 use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one, Cast};
 use crate::table::lang::{Ex, IntoGrads};
 use crate::table::rules::{number, prod_of_others};
 use crate::tensor::Tensor;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Leading dimensions, rows and columns of a batch of matrices of floats.
-fn matrices(t: &Tensor) -> Result<(Dims, usize, usize)> {
-    if t.ndim() < 2 {
-        bail!(Shape, "the input tensor must have at least 2 dimensions, got shape {:?}", t.shape());
-    }
-    if !t.dtype().is_differentiable() || t.dtype().compute_dtype() != t.dtype() {
-        bail!(DType, "expected float32, float64, complex64 or complex128, got {}", t.dtype());
-    }
-    let lead = t.ndim() - 2;
-    Ok((Dims::from_slice(&t.shape()[..lead]), t.shape()[lead], t.shape()[lead + 1]))
-}
-
-/// As [`matrices`], which must be square.
-fn square(t: &Tensor) -> Result<(Dims, usize)> {
-    let (batch, m, n) = matrices(t)?;
-    if m != n {
-        bail!(Shape, "must be batches of square matrices, but they are {m} by {n} matrices");
-    }
-    Ok((batch, n))
-}
-
-/// Row-major elements of a tensor, taken apart into matrices (or vectors) of one size.
-struct Parts<T> {
-    // Holds the memory.
-    _of: Tensor,
-    at: Shared<T>,
-    size: usize,
-}
-
-impl<T: Elem> Parts<T> {
-    /// Copies what is not row-major.
-    fn of(t: &Tensor, size: usize) -> Result<Parts<T>> {
-        Ok(Parts::new(contiguous_unlocked(t, T::DTYPE, false)?, size))
-    }
-    /// `t` must be row-major.
-    fn new(t: Tensor, size: usize) -> Parts<T> {
-        Parts { at: Shared(t.ptr()), _of: t, size }
-    }
-    /// Part `k`.
-    ///
-    /// # Safety
-    /// There is such a part, and nobody writes to it.
-    unsafe fn get(&self, k: usize) -> &[T] {
-        std::slice::from_raw_parts(self.at.get().add(k * self.size), self.size)
-    }
-    /// Part `k`, for writing.
-    ///
-    /// # Safety
-    /// There is such a part of a tensor of our own, and nobody else uses it.
-    #[allow(clippy::mut_from_ref, reason = "threads write to different parts")]
-    unsafe fn get_mut(&self, k: usize) -> &mut [T] {
-        std::slice::from_raw_parts_mut(self.at.get().add(k * self.size), self.size)
-    }
-}
-
-/// `with!(dtype, T => body)` for the types that a matrix may have. Bodies use [`Parts`] of the sizes that they were made for,
-/// each in one call of [`each`].
-macro_rules! with {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        // SAFETY: see above.
-        match $dtype {
-            DType::F64 => {
-                type $T = f64;
-                unsafe { $body }
-            }
-            _ => {
-                type $T = f32;
-                unsafe { $body }
-            }
-        }
-    };
-}
-
-/// Runs `f` for each matrix of a batch, on several threads, with a workspace of `work` bytes; `cost` is about the number of
-/// operations for one. If it fails for some, the first of these counts.
-fn each(batch: &[usize], cost: usize, work: usize, f: &(dyn Fn(usize, &mut Work) -> Result<()> + Sync)) -> Result<()> {
-    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    let fails = |k: usize, e: Error| {
-        let mut first = failed.lock().unwrap_or_else(|e| e.into_inner());
-        if first.as_ref().is_none_or(|(at, _)| k < *at) {
-            *first = Some((k, e));
-        }
-    };
-    parallel_for(product(batch), (GRAIN / cost.max(1)).max(1), &|range| {
-        let start = range.start;
-        let done = with_work(work, |work| {
-            for k in range {
-                if let Err(e) = f(k, work) {
-                    return fails(k, e);
-                }
-            }
-        });
-        if let Err(e) = done {
-            fails(start, e);
-        }
-    });
-    failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), |(_, e)| Err(e))
-}
-
-/// Elements of complex128, row-major.
-///
-/// # Safety
-/// `t` is row-major, of that dtype, and as long as `size` matrices; nobody writes to it.
-unsafe fn numbers<'a>(t: &Tensor, k: usize, size: usize) -> &'a [C] {
-    std::slice::from_raw_parts(t.data_ptr().cast::<C>().add(k * size), size)
-}
-
-/// As [`numbers`], for writing.
-///
-/// # Safety
-/// As there, and nobody else uses these.
-unsafe fn numbers_mut<'a>(t: &Tensor, k: usize, size: usize) -> &'a mut [C] {
-    std::slice::from_raw_parts_mut(t.data_ptr().cast::<C>().add(k * size), size)
-}
-
-/// A copy of a complex tensor in complex128, which may be overwritten.
-fn wide(t: &Tensor) -> Result<Tensor> {
-    contiguous_unlocked(t, DType::C128, true)
-}
-
-/// Runs `f` for each matrix of a batch, if there are `elements` at all; [`factor`] takes memory for its work itself.
-fn each_complex(batch: &[usize], elements: usize, f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>) -> Result<()> {
-    let count = if elements == 0 { 0 } else { product(batch) };
-    for k in 0..count {
-        crate::memory::check()?;
-        f(k)?.map_err(|e| failure(k, e))?;
-    }
-    Ok(())
-}
-
-/// The error for matrix `k` of a batch.
-#[cold]
-fn failure(k: usize, why: Failed) -> Error {
-    match why {
-        Failed::NotFinite => err!(
-            Value,
-            "(batch element {k}): the algorithm failed to converge because the input matrix contained non-finite values"
-        ),
-        Failed::NoConvergence => err!(Value, "(batch element {k}): the algorithm failed to converge"),
-        Failed::Singular(at) => err!(
-            Value,
-            "(batch element {k}): the matrix is singular: diagonal element {} of its U factor is zero",
-            at + 1
-        ),
-        Failed::NotPositive(order) => err!(
-            Value,
-            "(batch element {k}): the factorization could not be completed because the input is not positive-definite \
-             (the leading minor of order {order} is not positive-definite)"
-        ),
-    }
-}
-
-/// `a b c`, or as much as can be counted.
-fn count(sizes: &[usize]) -> usize {
-    sizes.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
-}
-
-/// A result of shape `batch` + `last`.
-fn spec(batch: &[usize], last: &[usize], dtype: DType) -> Result<Spec> {
-    let shape: Dims = batch.iter().chain(last).copied().collect();
-    Spec::rows(&shape, dtype)
-}
-
-/// Nothing as a result.
-fn nothing(dtype: DType) -> Result<Spec> {
-    Spec::rows(&[0], dtype)
-}
-
-/// Writes matrices with ones on the diagonal to row-major `t`, `batch` of them.
-fn write_identities(t: &Tensor, batch: &[usize], m: usize, n: usize) {
-    with!(t.dtype(), T => {
-        let to = Parts::<T>::new(t.clone(), m * n);
-        parallel_for(if m * n == 0 { 0 } else { product(batch) }, (GRAIN / (m * n).max(1)).max(1), &|range| {
-            for k in range {
-                let e = to.get_mut(k);
-                e.fill(0.0);
-                e.iter_mut().step_by(n + 1).take(m.min(n)).for_each(|v| *v = 1.0);
-            }
-        });
-    });
-}
-
-fn product(batch: &[usize]) -> usize {
-    batch.iter().product()
-}
-
-/// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`, in place; singular ones are an error.
+/// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`, in place; where there is none, that is noted and `B`
+/// becomes NaN.
 ///
 /// # Safety
 /// Both have matrices of these sizes for each of the batch, and those of `b` are our own.
@@ -217,6 +33,7 @@ unsafe fn solve_each<T: Elem + Real>(
     n: usize,
     b: &Parts<T>,
     w: usize,
+    noted: &Noted,
 ) -> Result<()> {
     if n == 0 {
         return Ok(());
@@ -224,8 +41,44 @@ unsafe fn solve_each<T: Elem + Real>(
     each(batch, count(&[n, n, n + w]), T::solve_work(n, w), &|k, work| {
         // SAFETY: the caller's promise.
         let (a, b) = unsafe { (a.get(k), b.get_mut(k)) };
-        T::solve(a, n, b, w, work).map_err(|e| failure(k, e))
+        T::solve(a, n, b, w, work).or_else(|e| {
+            b.fill(T::of(f64::NAN));
+            noted.note(k, e)
+        })
     })
+}
+
+/// Where it is noted that a matrix has no result: in numbers for each of the batch (0, or a place counted from 1), or, without
+/// them, as an error.
+struct Noted<'a> {
+    info: Option<&'a Tensor>,
+}
+
+impl<'a> Noted<'a> {
+    /// The errors, if `check` says so; else the numbers are noted, which are zeros so far.
+    fn of(info: &'a Tensor, check: bool) -> Result<Noted<'a>> {
+        copy_into(info, &number(0)?)?;
+        Ok(Noted { info: (!check).then_some(info) })
+    }
+    fn note(&self, k: usize, why: Failed) -> Result<()> {
+        let Some(info) = self.info else { return Err(failure(k, why)) };
+        let at = match why {
+            Failed::Singular(at) => at + 1,
+            Failed::NotPositive(order) => order,
+            Failed::NotFinite | Failed::NoConvergence => return Err(failure(k, why)),
+        };
+        // SAFETY: row-major numbers of our own, one for each of the batch, of which this thread writes its own.
+        unsafe { *info.ptr::<i32>().add(k) = at as i32 };
+        Ok(())
+    }
+}
+
+/// Failures are errors.
+const STRICT: Noted = Noted { info: None };
+
+/// Numbers that say how it went, one for each matrix.
+fn info_spec(batch: &[usize]) -> Result<Spec> {
+    spec(batch, &[], DType::I32)
 }
 
 /// As many matrices as the input has, of the same size.
@@ -234,29 +87,32 @@ fn infer_square(c: &Call) -> Result<Specs> {
     spec(&batch, &[n, n], c.x(0).dtype())?.one()
 }
 
-fn compute_inverse(c: &Call, outs: &[Tensor]) -> Result<()> {
-    let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
+fn invert(a: &Tensor, out: &Tensor, noted: &Noted) -> Result<()> {
+    let (batch, n) = square(a)?;
     if out.dtype().is_complex() {
-        let a = wide(c.x(0))?;
+        let a = wide(a)?;
         return written_as(out, DType::C128, |out| {
             copy_into(out, &identity(n, DType::C128)?)?;
-            // SAFETY: both hold matrices of this size for each of the batch.
-            each_complex(&batch, out.numel(), |k| unsafe {
-                factor::solve(numbers_mut(&a, k, n * n), n, numbers_mut(out, k, n * n), n)
-            })
+            solve_each_complex(&batch, &a, n, out, n, noted)
         });
     }
     write_identities(out, &batch, n, n);
     with!(out.dtype(), T => {
-        solve_each(&batch, &Parts::<T>::of(c.x(0), n * n)?, n, &Parts::new(out.clone(), n * n), n)
+        solve_each(&batch, &Parts::<T>::of(a, n * n)?, n, &Parts::new(out.clone(), n * n), n, noted)
     })
 }
 
-/// An identity matrix.
-fn identity(n: usize, dtype: DType) -> Result<Tensor> {
-    let e = Tensor::filled(&[n, n], Scalar::Int(0), dtype)?;
-    copy_into(&e.with_layout(Layout::new(Dims::from_slice(&[n]), [n as isize + 1].into_iter().collect(), 0)?), &Tensor::filled(&[], Scalar::Int(1), dtype)?)?;
-    Ok(e)
+/// As [`solve_each`], for complex128; the matrices are overwritten too.
+fn solve_each_complex(batch: &[usize], a: &Tensor, n: usize, b: &Tensor, w: usize, noted: &Noted) -> Result<()> {
+    each_complex(batch, b.numel(), |k| {
+        // SAFETY: both hold matrices of these sizes for each of the batch.
+        let (a, b) = unsafe { (numbers_mut(a, k, n * n), numbers_mut(b, k, n * w)) };
+        if let Err(e) = factor::solve(a, n, b, w)? {
+            b.fill(complex(f64::NAN, f64::NAN));
+            noted.note(k, e)?;
+        }
+        Ok(Ok(()))
+    })
 }
 
 /// `N` results of one number for each matrix.
@@ -306,24 +162,34 @@ fn determinants(t: &Tensor, outs: [Option<&Tensor>; 3]) -> Result<()> {
     })
 }
 
-fn compute_cholesky(c: &Call, outs: &[Tensor]) -> Result<()> {
-    let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
-    let upper = c.bool(0);
+fn compute_cholesky(a: &Tensor, upper: bool, out: &Tensor, noted: &Noted) -> Result<()> {
+    let (batch, n) = square(a)?;
     if out.dtype().is_complex() {
         return written_as(out, DType::C128, |out| {
-            copy_into(out, c.x(0))?;
-            // SAFETY: a matrix of this size for each of the batch.
-            each_complex(&batch, out.numel(), |k| Ok(factor::cholesky(unsafe { numbers_mut(out, k, n * n) }, n, upper)))
+            copy_into(out, a)?;
+            each_complex(&batch, out.numel(), |k| {
+                // SAFETY: a matrix of this size for each of the batch.
+                let a = unsafe { numbers_mut(out, k, n * n) };
+                if let Err(e) = factor::cholesky(a, n, upper) {
+                    a.fill(complex(f64::NAN, f64::NAN));
+                    noted.note(k, e)?;
+                }
+                Ok(Ok(()))
+            })
         });
     }
-    copy_into(out, c.x(0))?;
+    copy_into(out, a)?;
     if n == 0 {
         return Ok(());
     }
     with!(out.dtype(), T => {
         let to = Parts::<T>::new(out.clone(), n * n);
         each(&batch, count(&[n, n, n]), T::cholesky_work(n), &|k, work| {
-            T::cholesky(to.get_mut(k), n, upper, work).map_err(|e| failure(k, e))
+            let a = to.get_mut(k);
+            T::cholesky(a, n, upper, work).or_else(|e| {
+                a.fill(f64::NAN as T);
+                noted.note(k, e)
+            })
         })
     })
 }
@@ -526,24 +392,50 @@ impl Sides {
     }
 }
 
-fn compute_solve(c: &Call, outs: &[Tensor]) -> Result<()> {
-    let (s, out) = (sides(c.x(0), c.x(1), true)?, &outs[0]);
+fn compute_solve(c: &Call, out: &Tensor, noted: &Noted) -> Result<()> {
+    let s = sides(c.x(0), c.x(1), true)?;
     let a = s.matrices(c.x(0))?;
     if out.dtype().is_complex() {
         let a = wide(&a)?;
         return written_as(out, DType::C128, |out| {
             copy_into(out, c.x(1))?;
-            // SAFETY: matrices of these sizes for each of the batch.
-            each_complex(&s.batch, out.numel(), |k| unsafe {
-                factor::solve(numbers_mut(&a, k, s.n * s.n), s.n, numbers_mut(out, k, s.n * s.w), s.w)
-            })
+            solve_each_complex(&s.batch, &a, s.n, out, s.w, noted)
         });
     }
     copy_into(out, c.x(1))?;
     with!(out.dtype(), T => {
         let (a, x) = (Parts::<T>::of(&a, s.n * s.n)?, Parts::new(out.clone(), s.n * s.w));
-        solve_each(&s.batch, &a, s.n, &x, s.w)
+        solve_each(&s.batch, &a, s.n, &x, s.w, noted)
     })
+}
+
+/// As [`compute_solve`], noting for each matrix of the first input, which several right-hand sides may share, how it went.
+fn compute_solve_ex(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let s = sides(c.x(0), c.x(1), true)?;
+    let (all, own) = (info_spec(&s.batch)?.tensor()?, outs[1].shape());
+    compute_solve(c, &outs[0], &Noted::of(&all, c.bool(0))?)?;
+    let lead = s.batch.len() - own.len();
+    let shared = |&d: &usize| d < lead || own[d - lead] == 1;
+    let dims: Dims = (0..s.batch.len()).filter(shared).collect();
+    if all.numel() == 0 || s.w == 0 {
+        return copy_into(&outs[1], &number(0)?);
+    }
+    let first = dims.iter().try_fold(all, |t, &d| t.narrow(d as i64, 0, 1))?;
+    copy_into(&outs[1], &first.reshape(&signed(own))?)
+}
+
+/// `X` with `A X = B` (`X A = B` if not `left`) as the first result of `solve`, which wants matrices on the right.
+fn solve_as(a: &Tensor, b: &Tensor, left: bool, solve: impl Fn(&Tensor, &Tensor) -> Result<Outs>) -> Result<Outs> {
+    let turned = |t: &Tensor| t.transpose(-2, -1);
+    let (mut outs, back): (_, fn(&Tensor) -> Result<Tensor>) = match (are_vectors(b.shape(), a.shape()), left) {
+        (true, true) => (solve(a, &b.unsqueeze(-1)?)?, |x| x.squeeze(Some(&[-1]))),
+        (true, false) => bail!(Value, "vector broadcasting of the left hand side is not supported for left=False"),
+        (false, true) => return solve(a, b),
+        (false, false) if a.ndim() < 2 || b.ndim() < 2 => bail!(Shape, "A and B must have at least 2 dimensions"),
+        (false, false) => (solve(&turned(a)?, &turned(b)?)?, |x| x.transpose(-2, -1)),
+    };
+    outs[0] = back(&outs[0])?;
+    Ok(outs)
 }
 
 fn compute_solve_triangular(c: &Call, outs: &[Tensor]) -> Result<()> {
@@ -703,6 +595,11 @@ fn cholesky_rule(v: &Vjp) -> Ex {
     let s = l.mh().solve_triangular(phi, true, true);
     let s = l.solve_triangular(s, false, false);
     (&s + s.mh()) * 0.5
+}
+
+fn solve_rule(v: &Vjp) -> [Ex; 2] {
+    let gb = v.x(0).mt().solve(v.g());
+    [v.want(0, || -gb.matmul(v.y().mt())), gb]
 }
 
 fn qr_rule(v: &Vjp) -> Result<Grads> {
@@ -956,10 +853,28 @@ ops! {
     /// Inverses of square matrices `[..., n, n]`.
     inverse(input: Tensor) -> Tensor, Special {
         cast: Cast::Full,
-        body: Kernel(infer_square, compute_inverse),
+        body: Kernel(infer_square, |c, outs| invert(c.x(0), &outs[0], &STRICT)),
         vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2, 2)", message: "singular" }],
         samples: &["m(3)", "m(2, 2)"],
+        takes: Takes::COMPLEX,
+    }
+
+    /// Inverses of square matrices `[..., n, n]`, and for each one 0, or the place, from 1, of a pivot that is zero: then the
+    /// inverse is NaN, or, with `check_errors`, an error.
+    linalg_inv_ex(A: Tensor, check_errors: Bool = false) -> Pair, Special {
+        cast: Cast::Full,
+        body: Kernel(
+            |c| {
+                let (batch, n) = square(c.x(0))?;
+                Ok(Specs::from_iter([spec(&batch, &[n, n], c.x(0).dtype())?, info_spec(&batch)?]))
+            },
+            |c, outs| invert(c.x(0), &outs[0], &Noted::of(&outs[1], c.bool(0))?),
+        ),
+        vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 2), True", message: "singular" }],
+        samples: &["m(3)", "m(2, 2), True"],
         takes: Takes::COMPLEX,
     }
 
@@ -1013,9 +928,27 @@ ops! {
     /// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
     cholesky(input: Tensor, upper: Bool = false) -> Tensor, Special {
         cast: Cast::Full,
-        body: Kernel(infer_square, compute_cholesky),
+        body: Kernel(infer_square, |c, outs| compute_cholesky(c.x(0), c.bool(0), &outs[0], &STRICT)),
         vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "-rt.eye(2)", message: "positive-definite" }],
+        samples: &["spd(m(3))", "spd(m(2, 2)), True"],
+        takes: Takes::COMPLEX, conjugates: true,
+    }
+
+    /// As `cholesky`, and for each matrix 0, or the order of the leading minor that is not positive: then the factor is NaN,
+    /// or, with `check_errors`, an error.
+    linalg_cholesky_ex(input: Tensor, upper: Bool = false, check_errors: Bool = false) -> Pair, Special {
+        cast: Cast::Full,
+        body: Kernel(
+            |c| {
+                let (batch, n) = square(c.x(0))?;
+                Ok(Specs::from_iter([spec(&batch, &[n, n], c.x(0).dtype())?, info_spec(&batch)?]))
+            },
+            |c, outs| compute_cholesky(c.x(0), c.bool(0), &outs[0], &Noted::of(&outs[1], c.bool(1))?),
+        ),
+        vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
+        method: false, function: false,
+        refuses: &[Refusal { call: "-rt.eye(2), False, True", message: "positive-definite" }],
         samples: &["spd(m(3))", "spd(m(2, 2)), True"],
         takes: Takes::COMPLEX, conjugates: true,
     }
@@ -1038,6 +971,42 @@ ops! {
         method: false, function: false,
         samples: &["r(3, 2), False", "r(2, 3), False", "r(3, 3)", "r(2, 3, 2), False"],
         takes: Takes::COMPLEX, conjugates: true,
+    }
+
+    /// PyTorch's older form of `linalg_svd`: `U`, the singular values and `V` (not its adjoint), thin if `some`. Without
+    /// `compute_uv` `U` and `V` are square and zero.
+    svd(input: Tensor, some: Bool = true, compute_uv: Bool = true) -> Triple, Special {
+        cast: Cast::Full,
+        body: Composite(|c| {
+            let (a, some, vectors) = (c.x(0), c.bool(0), c.bool(1));
+            if vectors {
+                let f = Tensor::linalg_svd(a, !some)?;
+                return Ok(Outs::from_iter([f[0].clone(), f[1].clone(), f[2].transpose(-2, -1)?.conj()?]));
+            }
+            let (batch, m, n) = matrices(a)?;
+            let zeros = |k: usize| {
+                let shape: Dims = batch.iter().copied().chain([k, k]).collect();
+                if c.meta { Spec::rows(&shape, a.dtype())?.meta() } else { Tensor::filled(&shape, Scalar::Int(0), a.dtype()) }
+            };
+            Ok(Outs::from_iter([zeros(m)?, Tensor::linalg_svdvals(a)?, zeros(n)?]))
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2)", message: "at least 2 dimensions" }],
+        samples: &["r(3, 2)", "r(3, 3), False", "r(2, 3), True, False"],
+    }
+
+    /// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.
+    linalg_vecdot(x: Tensor, y: Tensor, dim: Int = -1) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, y) = (c.x(0), c.x(1));
+            if x.dtype() != y.dtype() || !x.dtype().is_differentiable() {
+                bail!(DType, "expected two floating point tensors of one dtype, got {} and {}", x.dtype(), y.dtype());
+            }
+            one(x.conj()?.mul(y)?.sum(Some(&[c.int(0)]), false, None)?)
+        }),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, dtype=rt.float64)", message: "of one dtype" }],
+        samples: &["r(2, 3), r(3)", "r(2, 3), r(2, 3), 0"],
     }
 
     /// Singular values (falling) of matrices `[..., m, n]`.
@@ -1100,27 +1069,43 @@ ops! {
     /// vectors if it has the shape of `input` without the last dimension (or one dimension).
     linalg_solve(input: Tensor, B: Tensor, left: Bool = true) -> Tensor, Special {
         cast: Cast::Full,
-        body: Composite(|c| {
-            let (a, b) = (c.x(0), c.x(1));
-            one(match (are_vectors(b.shape(), a.shape()), c.bool(0)) {
-                (true, true) => a.solve_matrices(&b.unsqueeze(-1)?)?.squeeze(Some(&[-1]))?,
-                (true, false) => bail!(Value, "vector broadcasting of the left hand side is not supported for left=False"),
-                (false, true) => a.solve_matrices(b)?,
-                (false, false) if a.ndim() < 2 || b.ndim() < 2 => bail!(Shape, "A and B must have at least 2 dimensions"),
-                (false, false) => a.transpose(-2, -1)?.solve_matrices(&b.transpose(-2, -1)?)?.transpose(-2, -1)?,
-            })
-        }),
+        body: Composite(|c| solve_as(c.x(0), c.x(1), c.bool(0), |a, b| one(a.solve_matrices(b)?))),
         method: false, function: false,
         samples: &["m(3), r(3, 2)", "m(3), r(3)", "m(3), r(2, 3), left=False", "m(2, 2), r(2, 1)"],
     }
 
     /// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
     solve_matrices(input: Tensor, B: Tensor) -> Tensor, Special {
-        body: Kernel(|c| sides(c.x(0), c.x(1), true)?.spec(true, c.x(1).dtype()), compute_solve),
-        vjp: vjp!(|v| {
-            let gb = v.x(0).mt().solve(v.g());
-            [v.want(0, || -gb.matmul(v.y().mt())), gb]
-        }),
+        body: Kernel(
+            |c| sides(c.x(0), c.x(1), true)?.spec(true, c.x(1).dtype()),
+            |c, outs| compute_solve(c, &outs[0], &STRICT),
+        ),
+        vjp: vjp!(|v| solve_rule(v)),
+        saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
+        samples: &["m(3), r(3, 2)", "m(2, 2), r(2, 1)"],
+        takes: Takes::COMPLEX,
+    }
+
+    /// As `linalg_solve`, and for each matrix 0, or the place, from 1, of a pivot that is zero: then the solution is NaN, or,
+    /// with `check_errors`, an error.
+    linalg_solve_ex(input: Tensor, B: Tensor, left: Bool = true, check_errors: Bool = false) -> Pair, Special {
+        body: Composite(|c| solve_as(c.x(0), c.x(1), c.bool(0), |a, b| a.solve_matrices_ex(b, c.bool(1)))),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 2), rt.ones(2, 2), True, True", message: "singular" }],
+        samples: &["m(3), r(3, 2)", "m(3), r(3)", "m(3), r(2, 3), left=False", "m(2, 2), r(2, 1)"],
+    }
+
+    /// As `solve_matrices`, and how it went for each matrix of `input`: 0, or the place, from 1, of a pivot that is zero.
+    solve_matrices_ex(input: Tensor, B: Tensor, check_errors: Bool = false) -> Pair, Special {
+        body: Kernel(
+            |c| {
+                let mut specs = sides(c.x(0), c.x(1), true)?.spec(true, c.x(1).dtype())?;
+                specs.push(info_spec(&square(c.x(0))?.0)?);
+                Ok(specs)
+            },
+            compute_solve_ex,
+        ),
+        vjp: vjp!(|v| solve_rule(v)),
         saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
         samples: &["m(3), r(3, 2)", "m(2, 2), r(2, 1)"],
         takes: Takes::COMPLEX,

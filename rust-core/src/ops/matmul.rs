@@ -590,7 +590,7 @@ ops! {
                 _ => y,
             })
         }),
-        method: false, aliases: &["chain_matmul"],
+        method: false,
         samples: &["[r(2, 3), r(3, 2), r(2, 2)]", "[r(3), r(3, 2), r(2)]"],
     }
 

@@ -25,9 +25,39 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, arithmetic, functions, comparison, logic, activation, reduce, statistics, scan, sort, copying, views,
-    joining, arrange, index, matmul, linalg, conv, pool, resize, embedding, norm, loss, ctc, random, rnn, attention,
-    optim, complex, fft
+    create,
+    arithmetic,
+    functions,
+    special,
+    comparison,
+    logic,
+    activation,
+    reduce,
+    statistics,
+    scan,
+    sort,
+    copying,
+    views,
+    view_copies,
+    joining,
+    arrange,
+    index,
+    matmul,
+    linalg,
+    factors,
+    conv,
+    pool,
+    resize,
+    embedding,
+    norm,
+    loss,
+    ctc,
+    random,
+    rnn,
+    attention,
+    optim,
+    complex,
+    fft
 );
 
 /// [`call_into`] by name, checking the arguments against the declaration.

@@ -3,7 +3,7 @@
 use crate::bail;
 use crate::autograd::wanted;
 use crate::dtype::{DType, Scalar};
-use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
 use crate::engine::dtypes::{compute, ready, supported};
 use crate::engine::windows::{per_dim, planes};
 use crate::error::{Error, Result};
@@ -217,6 +217,97 @@ fn checked_indices(index: &Tensor, size: usize) -> Result<Tensor> {
         Some(i) => bail!(Index, "index {i} is out of range for a plane of {size} elements"),
         None => Ok(index),
     }
+}
+
+/// Sizes of a fractional pool: planes, what they are, windows, and how many of those.
+struct Fractional {
+    count: usize,
+    size: [usize; 3],
+    kernel: [usize; 3],
+    out: [usize; 3],
+}
+
+fn fractional(c: &Call, n: usize) -> Result<Fractional> {
+    let (x, random) = (c.x(0), c.x(1));
+    let (count, size) = pooled_planes(x.shape(), n)?;
+    supported(x.dtype())?;
+    let kernel = per_dim(c.ints(0), n, 1, 1, "kernel_size")?;
+    let out: [usize; 3] = per_dim(c.ints(1), n, 1, 1, "output_size")?;
+    for d in 3 - n..3 {
+        if out[d] + kernel[d] > size[d] + 1 {
+            bail!(Shape, "pool size {kernel:?} and output size {out:?} are too large for the input's {size:?}");
+        }
+    }
+    let lead = x.ndim() - n;
+    let batch = if lead == 2 { x.shape()[0] } else { 1 };
+    if random.shape() != [batch, x.shape()[lead - 1], n] || random.dtype() != x.dtype() {
+        bail!(
+            Shape,
+            "expected random samples of shape {:?} and the input's dtype, got {:?} of {}",
+            [batch, x.shape()[lead - 1], n],
+            random.shape(),
+            random.dtype()
+        );
+    }
+    Ok(Fractional { count, size, kernel, out })
+}
+
+fn infer_fractional(c: &Call, n: usize) -> Result<Specs> {
+    let f = fractional(c, n)?;
+    let mut shape = c.x(0).dims();
+    let lead = shape.len() - n;
+    shape[lead..].copy_from_slice(&f.out[3 - n..]);
+    Ok(Specs::from_iter([Spec::rows(&shape, c.x(0).dtype())?, Spec::rows(&shape, DType::I64)?]))
+}
+
+/// Where the windows begin (Graham 2014, section 2): steps of two sizes, from a random number of [0, 1).
+fn fractional_starts(random: f64, n: usize, out: usize, kernel: usize, single: bool) -> Result<List<usize>> {
+    let rounded = |v: f64| if single { f64::from(v as f32) } else { v };
+    let alpha = if out > 1 { rounded((n - kernel) as f64 / (out - 1) as f64) } else { 0.0 };
+    let place = |i: usize| rounded(rounded(i as f64 + random) * alpha) as usize;
+    List::collect((0..out).map(|i| if i + 1 == out { n - kernel } else { (place(i) - place(0)).min(n - kernel) }))
+}
+
+fn compute_fractional(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
+    let f = fractional(c, n)?;
+    let (x, single) = (ready(c.x(0))?, c.x(0).dtype() != DType::F64);
+    let random = c.x(1).to_vec_unlocked::<f64>()?;
+    if random.iter().any(|r| !(0.0..=1.0).contains(r)) {
+        bail!(Value, "random samples must lie between 0 and 1");
+    }
+    let (area, places) = (f.size.iter().product::<usize>(), f.out.iter().product::<usize>());
+    let values = x.to_vec_unlocked::<f64>()?;
+    let (mut best, mut index) = (List::with_room(f.count * places)?, List::with_room(f.count * places)?);
+    for plane in 0..f.count {
+        let x = &values[plane * area..(plane + 1) * area];
+        let random = |d: usize| random[plane * n + if n == 2 { 2 - d } else { d }];
+        let starts = |d: usize| {
+            let r = if d + n < 3 { 0.0 } else { random(d) };
+            fractional_starts(r, f.size[d], f.out[d], f.kernel[d], single)
+        };
+        let starts = [starts(0)?, starts(1)?, starts(2)?];
+        for &t in starts[0].iter() {
+            for &h in starts[1].iter() {
+                for &w in starts[2].iter() {
+                    let (mut most, mut at) = (f64::NEG_INFINITY, (t * f.size[1] + h) * f.size[2] + w);
+                    for i in t..t + f.kernel[0] {
+                        for j in h..h + f.kernel[1] {
+                            for k in w..w + f.kernel[2] {
+                                let place = (i * f.size[1] + j) * f.size[2] + k;
+                                if x[place] > most || x[place].is_nan() {
+                                    (most, at) = (x[place], place);
+                                }
+                            }
+                        }
+                    }
+                    best.push(most)?;
+                    index.push(at as i64)?;
+                }
+            }
+        }
+    }
+    copy_into(&outs[0], &Tensor::from_slice(&best, outs[0].shape())?)?;
+    copy_into(&outs[1], &Tensor::from_slice(&index, outs[1].shape())?)
 }
 
 /// The means of so many windows.
@@ -537,6 +628,26 @@ ops! {
         body: Composite(|c| eval_unpool(c, 3)),
         method: false, onnx: Some("MaxUnpool"),
         samples: &["r(1, 1, 1, 2), i([[[[0, 7]]]]), (2, 2, 2)"],
+    }
+
+    /// The greatest element of each of `output_size` windows over `[N, C, H, W]`, which begin at random distances, and its place
+    /// in its plane. `random_samples` `[N, C, 2]`, from 0 to 1, are for width and height.
+    fractional_max_pool2d(input: Tensor, kernel_size: Ints, output_size: Ints, random_samples: Tensor) -> Pair, Special {
+        cast: Cast::Full,
+        body: Kernel(|c| infer_fractional(c, 2), |c, outs| compute_fractional(c, 2, outs)),
+        vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(1, 1, 4, 4), 2, 4, rt.zeros(1, 1, 2)", message: "too large" }],
+        samples: &["r(1, 2, 5, 6), 2, (3, 2), c([[[0.2, 0.7], [0.5, 0.1]]])"],
+    }
+
+    /// As `fractional_max_pool2d`, over `[N, C, D, H, W]`; `random_samples` `[N, C, 3]` are for depth, height and width.
+    fractional_max_pool3d(input: Tensor, kernel_size: Ints, output_size: Ints, random_samples: Tensor) -> Pair, Special {
+        cast: Cast::Full,
+        body: Kernel(|c| infer_fractional(c, 3), |c, outs| compute_fractional(c, 3, outs)),
+        vjp: max_pool_rule!(3), saves: Saves::OUTPUT,
+        method: false, function: false,
+        samples: &["r(1, 1, 4, 3, 4), (2, 1, 2), 2, c([[[0.2, 0.7, 0.4]]])"],
     }
 
     /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.

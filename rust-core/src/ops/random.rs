@@ -18,6 +18,7 @@ use crate::parallel::parallel_for;
 use crate::random::{Generator, check_counts, check_positive, check_probability, check_std, check_trials, check_uniform};
 use crate::shape::{broadcast, sizes};
 use crate::table::{Attr, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::rules::zeros;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
@@ -462,8 +463,8 @@ fn draw<const N: usize>(
                 // SAFETY: element `i` of row-major tensors of one size.
                 unsafe { *out.ptr::<f64>().add(i) = f(g, std::array::from_fn(|p| *from[p].ptr::<f64>().add(i))) };
             }
-        });
-        Ok(())
+            Ok(())
+        })
     })
 }
 
@@ -478,7 +479,10 @@ fn compute_sample_dirichlet(c: &Call, outs: &[Tensor]) -> Result<()> {
             let n = out.numel();
             (std::slice::from_raw_parts(from.ptr::<f64>(), n), std::slice::from_raw_parts_mut(out.ptr::<f64>(), n))
         };
-        c.with_generator(0, |g| to.iter_mut().zip(from).for_each(|(t, &a)| *t = g.gamma(a).max(f64::MIN_POSITIVE)));
+        c.with_generator(0, |g| {
+            to.iter_mut().zip(from).for_each(|(t, &a)| *t = g.gamma(a).max(f64::MIN_POSITIVE));
+            Ok(())
+        })?;
         for row in to.chunks_mut(n) {
             let sum: f64 = row.iter().sum();
             row.iter_mut().for_each(|v| *v = (*v / sum).clamp(low, high));
@@ -590,7 +594,9 @@ ops! {
             |c| infer_normal(target(c)?, c.float(1)),
             |c, outs| c.with_generator(2, |g| normal_into(g, &outs[0], c.float(0), c.float(1))),
         ),
+        vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, direct: true, function: false, method: false,
+        samples: &["r(2, 3)"],
         takes: Takes::COMPLEX,
     }
 
@@ -607,7 +613,8 @@ ops! {
             |c| infer_bernoulli(Spec::rows(c.x(0).shape(), c.x(0).dtype())?, c.x(0)),
             |c, outs| c.with_generator(0, |g| bernoulli_into(g, &outs[0], c.x(0))),
         ),
-        onnx: Some("Bernoulli"),
+        vjp: vjp!(|v| zeros(v, 0)), onnx: Some("Bernoulli"),
+        samples: &["q(3)"],
         refuses: &[Refusal { call: "rt.tensor([2.0])", message: "expected p in [0, 1]" }],
     }
 
@@ -617,7 +624,9 @@ ops! {
             |c| infer_any(c, check_probability(c.float(0))),
             |c, outs| fill_any!(c, outs, 1, |g, s, T| g.bernoulli_scalar(s, c.float(0), T::from_i64(0), T::from_i64(1))),
         ),
+        vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, direct: true, function: false, method: false,
+        samples: &["r(3), 0.4"],
     }
 
     /// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
@@ -627,7 +636,9 @@ ops! {
             broadcast(spec.layout.shape(), c.x(1).shape())?;
             infer_bernoulli(spec, c.x(1))
         }, |c, outs| c.with_generator(0, |g| bernoulli_into(g, &outs[0], c.x(1)))),
+        vjp: vjp!(|v| [zeros(v, 0), zeros(v, 1)]),
         inplace: true, direct: true, function: false, method: false,
+        samples: &["r(3), q(3)"],
     }
 
     /// In place: exponentially distributed numbers with rate `lambd`.
@@ -678,9 +689,11 @@ ops! {
     }
 
     /// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
-    /// first one that is no plain number. No gradient flows.
+    /// first one that is no plain number. Gradients are zeros.
     normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
         body: Kernel(infer_normal_tensors, compute_normal_tensors),
+        vjp: vjp!(|v| [zeros(v, 0), zeros(v, 1)]),
+        samples: &["r(3), p(3)"],
         function: false, method: false,
     }
 

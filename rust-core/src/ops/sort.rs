@@ -10,7 +10,7 @@ use crate::kernels::copy::{GRAIN, Shared, fill};
 use crate::kernels::sort::{Packed, Task, self};
 use crate::memory::List;
 use crate::parallel::{Pace, parallel_for};
-use crate::shape::{around, wrap_dim};
+use crate::shape::{around, wrap_dim, Dims};
 use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one, Cast};
 use crate::table::rules::{picked, shared_by_all};
 use crate::tensor::Tensor;
@@ -226,8 +226,11 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
             x.shape()
         );
     }
-    // Slices as rows.
-    let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
+    // Slices as rows, their elements in the order that they have.
+    let (mut there, mut back): (Dims, Dims) = ((0..x.ndim()).collect(), (0..x.ndim()).collect());
+    there[..=dim].rotate_right(1);
+    back[..=dim].rotate_left(1);
+    let rows = contiguous_unlocked(&x.with_layout(x.layout().permute(&there)), x.dtype(), false)?;
     let width = rows.numel().checked_div(n).unwrap_or(0);
     let mut order = List::collect(0..n)?;
     let mut shape = rows.dims();
@@ -261,7 +264,7 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
         shape[0] = counts.len();
         Tensor::from_slice(&kept, &shape)?
     });
-    let values = contiguous_unlocked(&values.with_layout(values.layout().transpose(0, dim)), x.dtype(), false)?;
+    let values = contiguous_unlocked(&values.with_layout(values.layout().permute(&back)), x.dtype(), false)?;
     let values = if values.is_view() { values.alias() } else { values };
     let counts = Tensor::from_slice(&counts, &[counts.len()])?;
     Ok(Outs::from_iter([values, inverse, counts]))

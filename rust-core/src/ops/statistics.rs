@@ -2,12 +2,13 @@
 
 use crate::{bail, err};
 use crate::dtype::{DType, Scalar, promote};
-use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
 use crate::engine::reduction::Reduction;
 use crate::error::{Error, Result};
 use crate::kernels::{pairs as distances, reduce};
-use crate::shape::{broadcast, signed, wrap_dim};
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one, Cast};
+use crate::shape::{broadcast, signed, wrap_dim, Dims, counts};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one, Cast, several};
+use crate::memory::List;
 use crate::table::lang::Ex;
 use crate::table::loops::reduction;
 use crate::table::rules::{no_zero, zeros};
@@ -281,7 +282,8 @@ fn eval_diff(c: &Call) -> Result<Outs> {
     one(r)
 }
 
-fn eval_trapezoid(c: &Call) -> Result<Outs> {
+/// The areas under a line through points, one for each step; `finish` adds them up.
+fn eval_trapezoid(c: &Call, finish: impl Fn(&Tensor, i64) -> Result<Tensor>) -> Result<Outs> {
     let (y, x, dim) = (c.x(0), c.opt(1), c.int(1));
     let d = wrap_dim(dim, y.ndim())?;
     let Some(&n) = y.shape().get(d) else {
@@ -297,11 +299,11 @@ fn eval_trapezoid(c: &Call) -> Result<Outs> {
     }
     let (along, n) = (d as i64, n as i64);
     if n == 0 {
-        return one(y.sum(Some(&[along]), false, Some(y.dtype()))?);
+        return one(finish(y, along)?.to_dtype(y.dtype())?);
     }
     let heights = (&(&y.narrow(along, 1, n - 1)? + &y.narrow(along, 0, n - 1)?)? / 2.0)?;
     let Some(x) = x else {
-        return one(heights.sum(Some(&[along]), false, None)?.mul(&Tensor::number(c.scalar(0))?)?);
+        return one(finish(&heights, along)?.mul(&Tensor::number(c.scalar(0))?)?);
     };
     let mut steps = x.diff(1, if x.ndim() == y.ndim() { along } else { -1 }, None, None)?;
     if x.ndim() == 1 && d + 1 != y.ndim() {
@@ -309,7 +311,238 @@ fn eval_trapezoid(c: &Call) -> Result<Outs> {
         shape[d] = -1;
         steps = steps.reshape(&shape)?;
     }
-    one(heights.mul(&steps)?.sum(Some(&[along]), false, None)?)
+    one(finish(&heights.mul(&steps)?, along)?)
+}
+
+fn infer_renorm(c: &Call) -> Result<()> {
+    let (x, p, most) = (c.x(0), c.scalar(0).f64(), c.scalar(2).f64());
+    if !x.dtype().is_differentiable() {
+        bail!(DType, "not implemented for dtype {}", x.dtype());
+    }
+    if p.is_nan() || p <= 0.0 {
+        bail!(Value, "non-positive-norm not supported: {p}");
+    }
+    if most.is_nan() || most < 0.0 {
+        bail!(Value, "expected maxnorm to be >= 0 but got {most}");
+    }
+    if x.ndim() < 2 {
+        bail!(Shape, "input needs at least 2 dimensions, got {}", x.ndim());
+    }
+    Ok(())
+}
+
+/// Slices along `dim` whose norm is too large, made as short as that.
+fn eval_renorm(c: &Call) -> Result<Outs> {
+    infer_renorm(c)?;
+    let (x, most) = (c.x(0), Tensor::number(Scalar::Float(c.scalar(2).f64()))?);
+    let dim = wrap_dim(c.int(1), x.ndim())? as i64;
+    let others: SmallVec<[i64; 8]> = (0..x.ndim() as i64).filter(|&d| d != dim).collect();
+    let wide = match x.dtype() {
+        DType::F16 | DType::BF16 => x.to_dtype(DType::F32)?,
+        _ => x.clone(),
+    };
+    let norm = wide.vector_norm(c.scalar(0), Some(&others), true, None)?;
+    let factor = most.div(&norm.add(&Tensor::number(Scalar::Float(1e-7))?, 1)?, "")?;
+    let factor = Tensor::where_(&norm.gt(&most)?, &factor, &Tensor::number(Scalar::Float(1.0))?)?;
+    one(wide.mul(&factor)?.to_dtype(x.dtype())?)
+}
+
+/// Slopes along one dimension: `spacing` is one number, or has the places of the elements.
+fn slopes(x: &Tensor, dim: i64, spacing: Option<&Tensor>, order: i64) -> Result<Tensor> {
+    let n = x.shape()[dim as usize] as i64;
+    let part = |from: i64, size: i64| x.narrow(dim, from, size);
+    let pick = |i: i64| part(if i < 0 { n + i } else { i }, 1);
+    let number = |v: f64| Tensor::number(Scalar::Float(v));
+    let places = spacing.filter(|s| s.ndim() == 1);
+    let Some(places) = places else {
+        let h = spacing.map_or_else(|| number(1.0), |s| Ok(s.clone()))?;
+        let inner = part(2, n - 2)?.sub(&part(0, n - 2)?, 1)?.div(&h, "")?.mul(&number(0.5)?)?;
+        let ends = |a: [i64; 3], sign: f64| -> Result<Tensor> {
+            if order == 1 {
+                return pick(a[1])?.sub(&pick(a[0])?, 1)?.div(&h.mul(&number(sign)?)?, "");
+            }
+            let sum = pick(a[0])?.mul(&number(-1.5)?)?.add(&pick(a[1])?.mul(&number(2.0)?)?, 1)?;
+            sum.sub(&pick(a[2])?.mul(&number(0.5)?)?, 1)?.div(&h.mul(&number(sign)?)?, "")
+        };
+        return Tensor::cat(&[ends([0, 1, 2], 1.0)?, inner, ends([-1, -2, -3], -1.0)?], dim);
+    };
+    let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, x.ndim());
+    shape[dim as usize] = -1;
+    let steps = places.diff(1, 0, None, None)?.reshape(&shape)?;
+    let step = |i: i64| steps.narrow(dim, if i < 0 { n - 1 + i } else { i }, 1);
+    let (before, after) = (steps.narrow(dim, 0, n - 2)?, steps.narrow(dim, 1, n - 2)?);
+    // The parabola through three neighbours.
+    let (late, early) = (part(2, n - 2)?.sub(&part(1, n - 2)?, 1)?.div(&after, "")?, part(1, n - 2)?.sub(&part(0, n - 2)?, 1)?.div(&before, "")?);
+    let inner = late.mul(&before)?.add(&early.mul(&after)?, 1)?.div(&before.add(&after, 1)?, "")?;
+    // At an end: the slope of the last step, and with order 2 how that changes.
+    let end = |near: [i64; 2], far: [i64; 2], steps: [i64; 2]| -> Result<Tensor> {
+        let (h, k) = (step(steps[0])?, step(steps[1])?);
+        let slope = pick(near[1])?.sub(&pick(near[0])?, 1)?.div(&h, "")?;
+        if order == 1 {
+            return Ok(slope);
+        }
+        let next = pick(far[1])?.sub(&pick(far[0])?, 1)?.div(&k, "")?;
+        slope.add(&slope.sub(&next, 1)?.mul(&h.div(&h.add(&k, 1)?, "")?)?, 1)
+    };
+    let first = end([0, 1], [1, 2], [0, 1])?;
+    let last = end([-2, -1], [-3, -2], [-1, -2])?;
+    Tensor::cat(&[first, inner, last], dim)
+}
+
+fn eval_gradient(c: &Call) -> Result<Outs> {
+    let (x, order) = (c.x(0), c.int(1));
+    if x.dtype() == DType::Bool || x.dtype() == DType::U8 {
+        bail!(DType, "not implemented for dtype {}", x.dtype());
+    }
+    if order != 1 && order != 2 {
+        bail!(Value, "only edge_order of 1 and 2 are supported, got {order}");
+    }
+    let all: SmallVec<[i64; 8]> = (0..x.ndim() as i64).collect();
+    let dims = c.opt_ints(0).unwrap_or(&all);
+    let mut seen = SmallVec::<[usize; 8]>::new();
+    for &d in dims {
+        let d = wrap_dim(d, x.ndim())?;
+        if x.ndim() == 0 || seen.contains(&d) {
+            bail!(Value, "dim {d} appears multiple times in the list of dims");
+        }
+        if (x.shape()[d] as i64) < order + 1 {
+            bail!(Shape, "expected each dimension size to be at least edge_order+1, got shape {:?}", x.shape());
+        }
+        seen.push(d);
+    }
+    let spacing = &c.inputs[1..];
+    if !spacing.is_empty() && spacing.len() != dims.len() {
+        bail!(Value, "expected one spacing for each of {} dimensions, got {}", dims.len(), spacing.len());
+    }
+    for (&d, s) in seen.iter().zip(spacing.iter().flatten()) {
+        if s.ndim() > 1 || s.ndim() == 1 && s.shape()[0] != x.shape()[d] {
+            bail!(Shape, "expected one place for each of {} elements, got shape {:?}", x.shape()[d], s.shape());
+        }
+    }
+    several(dims.len(), |k| slopes(x, seen[k] as i64, spacing.get(k).copied().flatten(), order))
+}
+
+/// Edges of `bins` intervals of one width.
+fn even_edges(low: f64, high: f64, bins: usize, dtype: DType) -> Result<Tensor> {
+    Tensor::linspace(Scalar::Float(low), Scalar::Float(high), bins as i64 + 1, Some(dtype))
+}
+
+/// Edges of even intervals over given ranges (`low, high` for each column), or those of the columns of `x`: `[m, d]`.
+fn edges_of(x: &Tensor, bins: &[i64], range: Option<&Tensor>) -> Result<List<Tensor>> {
+    let given = range.map(|r| r.to_vec_unlocked::<f64>()).transpose()?;
+    List::try_collect(bins.iter().enumerate().map(|(d, &n)| {
+        let (mut low, mut high) = match &given {
+            Some(g) => (g[2 * d], g[2 * d + 1]),
+            None if x.shape()[0] == 0 => (0.0, 1.0),
+            None => {
+                let column = x.alias().select(1, d as i64)?;
+                (column.min_all()?.item()?.f64(), column.max_all()?.item()?.f64())
+            }
+        };
+        if !low.is_finite() || !high.is_finite() {
+            bail!(Value, "range [{low}, {high}] for dimension {d} is not finite");
+        }
+        if low > high {
+            bail!(Value, "min should not exceed max, but got min {low} max {high} for dimension {d}");
+        }
+        if low == high {
+            (low, high) = (low - 0.5, high + 0.5);
+        }
+        even_edges(low, high, n as usize, x.dtype())
+    }))
+}
+
+/// Checks `x [m, d]` and its weights, and gives `m` and `d`.
+fn points(x: &Tensor, weight: Option<&Tensor>) -> Result<[usize; 2]> {
+    if !matches!(x.dtype(), DType::F32 | DType::F64) {
+        bail!(DType, "not implemented for dtype {}", x.dtype());
+    }
+    let &[m, d] = x.shape() else {
+        bail!(Shape, "wanted points as the rows of a matrix, got shape {:?}", x.shape());
+    };
+    if let Some(w) = weight {
+        if w.dtype() != x.dtype() {
+            bail!(DType, "expected weights of dtype {}, as the points, got {}", x.dtype(), w.dtype());
+        }
+        if w.numel() != m {
+            bail!(Shape, "expected one weight for each of {m} points, got shape {:?}", w.shape());
+        }
+    }
+    Ok([m, d])
+}
+
+/// The sizes of a histogram with so many bins.
+fn bin_counts(bins: &[i64], d: usize) -> Result<Dims> {
+    if bins.len() != d {
+        bail!(Value, "expected one number of bins for each of {d} columns, got {}", bins.len());
+    }
+    if let Some(n) = bins.iter().find(|&&n| n <= 0) {
+        bail!(Value, "bins must be > 0, got {n}");
+    }
+    counts(bins)
+}
+
+fn count_points(x: &Tensor, edges: &[Tensor], weight: Option<&Tensor>, density: bool, out: &Tensor) -> Result<()> {
+    let [m, d] = points(x, weight)?;
+    let x = x.to_vec_unlocked::<f64>()?;
+    let weight = weight.map(|w| w.to_vec_unlocked::<f64>()).transpose()?;
+    let edges = List::try_collect(edges.iter().map(|e| e.to_vec_unlocked::<f64>()))?;
+    let sizes = out.shape();
+    let mut bins = List::filled(out.numel(), 0.0f64)?;
+    'points: for i in 0..m {
+        let mut at = 0;
+        for (k, edges) in edges.iter().enumerate() {
+            let v = x[i * d + k];
+            let (Some(&low), Some(&high)) = (edges.first(), edges.last()) else { continue 'points };
+            // One edge alone bounds nothing.
+            if !(v >= low && v <= high) || sizes[k] == 0 {
+                continue 'points;
+            }
+            // The upper bound belongs to the last interval.
+            let place = edges.partition_point(|&e| e <= v).clamp(1, sizes[k]) - 1;
+            at = at * sizes[k] + place;
+        }
+        bins[at] += weight.as_ref().map_or(1.0, |w| w[i]);
+    }
+    if density {
+        let total: f64 = bins.iter().sum();
+        let mut inner = bins.len();
+        bins.iter_mut().for_each(|b| *b /= total);
+        for (k, edges) in edges.iter().enumerate() {
+            inner /= sizes[k].max(1);
+            for (i, b) in bins.iter_mut().enumerate() {
+                let place = i / inner % sizes[k];
+                *b /= edges[place + 1] - edges[place];
+            }
+        }
+    }
+    copy_into(out, &Tensor::from_slice(&bins, sizes)?)
+}
+
+/// Bounds for each of `d` columns, if given.
+fn range_of<'a>(c: &Call<'a>, i: usize, d: usize) -> Result<Option<&'a Tensor>> {
+    let Some(r) = c.opt(i) else { return Ok(None) };
+    if r.ndim() != 1 || r.shape()[0] != 2 * d || r.dtype() != DType::F64 {
+        bail!(Value, "range should have {} elements, but got {}", 2 * d, r.numel());
+    }
+    Ok(Some(r))
+}
+
+/// The edges, as tensors that a call has in its list.
+fn given_edges(c: &Call, d: usize) -> Result<List<Tensor>> {
+    let edges = List::collect(c.inputs[2..].iter().flatten().map(|&t| t.clone()))?;
+    if edges.len() != d {
+        bail!(Value, "expected edges for each of {d} columns, got {} tensors", edges.len());
+    }
+    for e in edges.iter() {
+        if e.ndim() != 1 || e.numel() == 0 {
+            bail!(Shape, "bins must be one-dimensional, with at least one edge, got shape {:?}", e.shape());
+        }
+        if e.dtype() != c.x(0).dtype() {
+            bail!(DType, "expected bins of dtype {}, as the points, got {}", c.x(0).dtype(), e.dtype());
+        }
+    }
+    Ok(edges)
 }
 
 ops! {
@@ -453,12 +686,102 @@ ops! {
     /// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
     /// them, steps `dx`.
     trapezoid(y: Tensor, x: OptTensor = None, dx: Scalar = 1, dim: Int = -1) -> Tensor, Special {
-        body: Composite(eval_trapezoid),
+        body: Composite(|c| eval_trapezoid(c, |t, dim| t.sum(Some(&[dim]), false, None))),
         method: false, function: false,
         refuses: &[
             Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "has more dimensions than y" },
             Refusal { call: "rt.tensor([True])", message: "not implemented for dtype bool" },
         ],
         samples: &["r(4)", "r(3, 4), r(3, 4)", "r(3, 4), r(3), dim=0", "r(2, 3), None, 0.5, 0"],
+    }
+
+    /// The sums of `trapezoid` up to each point but the first.
+    cumulative_trapezoid(y: Tensor, x: OptTensor = None, dx: Scalar = 1, dim: Int = -1) -> Tensor, Special {
+        body: Composite(|c| eval_trapezoid(c, |t, dim| t.cumsum(dim, None))),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "has more dimensions than y" }],
+        samples: &["r(4)", "r(3, 4), r(3, 4)", "r(3, 4), r(3), dim=0", "r(2, 3), None, 0.5, 0"],
+    }
+
+    /// `input` with those slices along `dim` whose `p`-norm exceeds `maxnorm` made as short as that.
+    renorm(input: Tensor, p: Scalar, dim: Int, maxnorm: Scalar) -> Tensor, Special {
+        body: Composite(eval_renorm),
+        inplace: true,
+        refuses: &[
+            Refusal { call: "rt.ones(2), 2, 0, 1", message: "at least 2 dimensions" },
+            Refusal { call: "rt.ones(2, 2), 2, 0, -1", message: ">= 0" },
+        ],
+        samples: &["z(2, 3), 2, 0, 0.5", "z(2, 3), 1, 1, 2.0", "z(2, 3), 3, 0, 100"],
+    }
+
+    /// Slopes along each of `dim` (all by default) by differences of neighbours, exact for parabolas inside and, with an
+    /// `edge_order` of 2, at the ends. `spacing` holds for each dimension a number, or the places of the elements.
+    gradient(input: Tensor, spacing: Tensors, dim: OptInts = None, edge_order: Int = 1) -> List, Special {
+        body: Composite(eval_gradient),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(3), [], None, 3", message: "edge_order" },
+            Refusal { call: "rt.ones(1), []", message: "at least edge_order+1" },
+        ],
+        samples: &[
+            "r(4), []", "r(3, 4), [], (1, 0), 2", "r(4), [c([0.0, 1.0, 3.0, 4.5])], 0, 2", "r(3, 3), [c(0.5), c([0.0, 1.0, 4.0])]",
+        ],
+    }
+
+    /// How many rows of `input` [m, d] (or the sum of their `weight`) lie in each of `bins` times .. intervals of one width,
+    /// over `range` (`low, high` for each column, as float64; those of the columns by default), upper bounds included; with
+    /// `density` divided by their sum and the volumes.
+    histogramdd_from_bin_cts(
+        input: Tensor, bins: Ints, range: OptTensor = None, weight: OptTensor = None, density: Bool = false
+    ) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let [_, d] = points(c.x(0), c.opt(2))?;
+                range_of(c, 1, d)?;
+                Spec::rows(&bin_counts(c.ints(0), d)?, c.x(0).dtype())?.one()
+            },
+            |c, outs| {
+                let edges = edges_of(c.x(0), c.ints(0), c.opt(1))?;
+                count_points(c.x(0), &edges, c.opt(2), c.bool(1), &outs[0])
+            },
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3, 2), [2, 0]", message: "bins must be > 0" }],
+    }
+
+    /// The edges of the intervals of `histogramdd_from_bin_cts`, for each column.
+    histogramdd_bin_edges(input: Tensor, bins: Ints, range: OptTensor = None) -> List, Special {
+        body: Kernel(
+            |c| {
+                let [_, d] = points(c.x(0), None)?;
+                range_of(c, 1, d)?;
+                let sizes = bin_counts(c.ints(0), d)?;
+                sizes.iter().map(|&n| Spec::rows(&[n.checked_add(1).ok_or_else(|| err!(Memory, "too many bins"))?], c.x(0).dtype())).collect()
+            },
+            |c, outs| {
+                let edges = edges_of(c.x(0), c.ints(0), c.opt(1))?;
+                outs.iter().zip(edges.iter()).try_for_each(|(out, e)| copy_into(out, e))
+            },
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3, 2), [2]", message: "for each of 2 columns" }],
+    }
+
+    /// As `histogramdd_from_bin_cts`, between given edges that rise, for each column.
+    histogramdd_from_bin_tensors(input: Tensor, weight: OptTensor, bins: Tensors, density: Bool = false) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let [_, d] = points(c.x(0), c.opt(1))?;
+                let edges = given_edges(c, d)?;
+                let sizes: Dims = edges.iter().map(|e| e.numel() - 1).collect();
+                Spec::rows(&sizes, c.x(0).dtype())?.one()
+            },
+            |c, outs| {
+                let edges = given_edges(c, points(c.x(0), None)?[1])?;
+                count_points(c.x(0), &edges, c.opt(1), c.bool(0), &outs[0])
+            },
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3, 2), None, [rt.ones(2)]", message: "for each of 2 columns" }],
     }
 }

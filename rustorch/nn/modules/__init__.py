@@ -6,6 +6,7 @@ from typing import Any
 
 from . import (
     activation,
+    adaptive,
     container,
     conv,
     distance,
@@ -23,6 +24,7 @@ from . import (
     upsampling,
 )
 from .activation import *  # noqa: F403
+from .adaptive import *  # noqa: F403
 from .container import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .distance import *  # noqa: F403
@@ -42,6 +44,7 @@ from .upsampling import *  # noqa: F403
 
 __all__ = ["Module"]
 __all__ += activation.__all__
+__all__ += adaptive.__all__
 __all__ += container.__all__
 __all__ += conv.__all__
 __all__ += distance.__all__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch import Tensor
+from rustorch.errors import InvalidArgumentError
 
 from .. import functional as F
 from ..common_types import _size_any_t
@@ -21,6 +22,8 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
@@ -315,3 +318,58 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     def forward(self, input: Tensor) -> Any:
         """See `functional.adaptive_max_pool3d`."""
         return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
+
+
+class _FractionalMaxPool(Module):
+    _dims = 2
+
+    def __init__(
+        self,
+        kernel_size: _size_any_t,
+        output_size: _size_any_t | None = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        n = self._dims
+        self.kernel_size = _ntuple(kernel_size, n)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = _ntuple(output_size, n) if output_size is not None else None
+        self.output_ratio = _ntuple(output_ratio, n) if output_ratio is not None else None
+        name = type(self).__name__
+        if (output_size is None) == (output_ratio is None):
+            raise InvalidArgumentError(f"{name} requires either an output size or a ratio, and not both")
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise InvalidArgumentError(f"{name}: output_ratio must be between 0 and 1 (got {output_ratio})")
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Maximum over windows of [N, C, H, W] that begin at random distances (Graham, arXiv:1412.6071).
+
+    Raises:
+        InvalidArgumentError: output size and ratio are both given or both missing, or a ratio is not between 0 and 1.
+    """
+
+    def forward(self, input: Tensor) -> Any:
+        """See `functional.fractional_max_pool2d`."""
+        return F.fractional_max_pool2d(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        )
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Maximum over windows of [N, C, D, H, W] that begin at random distances (Graham, arXiv:1412.6071).
+
+    Raises:
+        InvalidArgumentError: output size and ratio are both given or both missing, or a ratio is not between 0 and 1.
+    """
+
+    _dims = 3
+
+    def forward(self, input: Tensor) -> Any:
+        """See `functional.fractional_max_pool3d`."""
+        return F.fractional_max_pool3d(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        )
