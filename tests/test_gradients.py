@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 TABLE = {op["name"]: op for op in rt.ops.table()}
-DIFFERENTIABLE = sorted(name for name, op in TABLE.items() if op["differentiable"])
+DIFFERENTIABLE = sorted(
+    name for name, op in TABLE.items() if op["differentiable"] and any(a["holds"] == "Tensor" for a in op["args"])
+)
 # Composed of others, and so counted as differentiable, with whole numbers or truth values as results.
 WHOLE = {"nonzero_list", "equal", "allclose"}
 
