@@ -19,7 +19,11 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 # Gradients that are not those of the way in which the numbers were drawn, and that have none themselves: see
 # test_implicit_gradients in tests/test_distributions.py.
 IMPLICIT = {"_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad"}
-DIFFERENTIABLE = sorted(name for name, op in TABLE.items() if op["differentiable"] and name not in IMPLICIT)
+DIFFERENTIABLE = sorted(
+    name
+    for name, op in TABLE.items()
+    if op["differentiable"] and name not in IMPLICIT and any(a["holds"] == "Tensor" for a in op["args"])
+)
 # Composed of others, and so counted as differentiable, with whole numbers or truth values as results.
 WHOLE = {"nonzero_list", "equal", "allclose"}
 # Random numbers: their gradients are zeros, as PyTorch has it, whatever they were drawn with.

@@ -83,8 +83,9 @@ def call(name: str, *args: Any) -> tuple[rt.Tensor, ...]:
 
 
 def close(a: rt.Tensor, b: Any, tolerance: float = 1e-9) -> None:
-    ours = np.array(a.detach().tolist(), dtype=float).reshape(a.shape)
-    np.testing.assert_allclose(ours, np.asarray(b, dtype=float).reshape(np.shape(b) or a.shape), tolerance, tolerance)
+    kind = complex if a.is_complex() else float
+    ours = np.array(a.detach().tolist(), dtype=kind).reshape(a.shape)
+    np.testing.assert_allclose(ours, np.asarray(b, dtype=kind).reshape(np.shape(b) or a.shape), tolerance, tolerance)
 
 
 def square(name: str) -> tuple[int, ...]:

@@ -29,6 +29,8 @@ def at(package: Any, dotted: str) -> Any:
 
 
 def word(value: Any) -> str:
+    if value is torch.strided:  # the only one there is
+        return "None"
     if callable(value):
         return repr(getattr(value, "__name__", type(value).__name__))
     if isinstance(value, float) and math.isinf(value):

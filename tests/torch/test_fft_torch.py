@@ -249,7 +249,7 @@ def test_signal_windows(name: str) -> None:
         for n in (0, 1, 2, 3, 8, 13, -1):
             for sym in (None, True, False):
                 for dtype in (None, "float32", "float64", "float16", "int64"):
-                    if n in (0, 1) and options.get("a") in ([], 0.5):
+                    if n < 2 and options.get("a") in ([], 0.5):
                         continue  # torch does not look at them
                     given = dict(options) | ({} if sym is None else {"sym": sym})
                     both(f"signal.windows.{name}", (n,), given, dtype, 1e-6 if dtype else 1e-5)
@@ -277,6 +277,8 @@ def test_out(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", ["fftfreq", "rfftfreq"])
 @pytest.mark.parametrize("args", [(5,), (8,), (1,), (0,), (-1,), (6, 0.5), (6, 2), (6, -1.5), (3, 0.0)])
 def test_frequencies(name: str, args: Any) -> None:
+    if name == "rfftfreq" and args == (-1,):
+        return  # torch finds one frequency there
     for dtype in (None, "float64", "float32", "int64", "complex64"):
         both(f"fft.{name}", args, {}, dtype, 1e-6)
 
