@@ -853,6 +853,29 @@ def test_divergences_of_counts_are_sums() -> None:
         (D.Poisson(1.0), D.Bernoulli(0.5)), (D.Uniform(0.5, 2.0), D.Beta(1.0, 1.0)),
     ):  # fmt: skip
         assert D.kl_divergence(p, q).item() == math.inf
+    # Where a mean of p is infinite, or p has values that q has not.
+    heavy = D.Pareto(1.0, 1.0)
+    for p, q in (
+        (D.Pareto(1.0, 2.0), D.Normal(0.0, 1.0)), (heavy, D.Exponential(1.0)), (heavy, D.Gamma(2.0, 1.0)),
+        (D.Pareto(1.0, 3.0), D.Pareto(2.0, 3.0)), (D.Beta(1.0, 2.0), D.Uniform(0.1, 1.0)),
+        (D.Beta(1.0, 2.0), D.Uniform(0.0, 0.9)), (D.ContinuousBernoulli(0.3), D.Uniform(0.1, 1.0)),
+        (D.ContinuousBernoulli(0.3), D.Uniform(0.0, 0.9)), (D.Uniform(-0.1, 0.5), D.Beta(1.0, 1.0)),
+        (D.Uniform(0.5, 1.1), D.ContinuousBernoulli(0.3)), (D.Uniform(-0.1, 0.5), D.ContinuousBernoulli(0.3)),
+        (D.Uniform(-0.1, 0.5), D.Exponential(1.0)), (D.Uniform(-0.1, 0.5), D.Gamma(2.0, 1.0)),
+        (D.Uniform(0.5, 2.0), D.Pareto(1.0, 3.0)), (D.Bernoulli(0.5), D.Bernoulli(0.0)),
+        (D.Bernoulli(0.5), D.Bernoulli(1.0)), (D.Poisson(1.0), D.Binomial(3, 0.5)),
+        *((p, q) for p in (D.Gumbel(0.0, 1.0), D.Laplace(0.0, 1.0), D.Normal(0.0, 1.0))
+          for q in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Exponential(1.0), D.Gamma(1.0, 1.0),
+                    D.Pareto(1.0, 1.0), D.Uniform(0.0, 1.0))),
+        *((p, q) for p in (D.Exponential(1.0), D.Gamma(1.0, 1.0), heavy)
+          for q in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Uniform(0.0, 1.0))),
+        *((p, D.Pareto(1.0, 1.0)) for p in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Exponential(1.0),
+                                            D.Gamma(1.0, 1.0))),
+    ):  # fmt: skip
+        assert D.kl_divergence(p, q).item() == math.inf, (p, q)
+    assert D.kl_divergence(D.Bernoulli(0.0), D.Bernoulli(0.0)).item() == 0
+    assert D.kl_divergence(D.Bernoulli(1.0), D.Bernoulli(1.0)).item() == 0
+    assert D.kl_divergence(D.Pareto(1.0, 2.1), D.Normal(0.0, 1.0)).isfinite()
     # The sum over all counts of three classes.
     m = D.Multinomial(4, t(0.2, 0.3, 0.5))
     counts = rt.tensor([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)], dtype=F)
@@ -1373,6 +1396,17 @@ def test_every_parameter_is_checked(cls: Any, right: tuple[Any, ...], wrong: dic
 def test_wrong_arguments_of_several_numbers(wrong: Any, message: str) -> None:
     with pytest.raises(errors.InvalidArgumentError, match=message):
         wrong()
+
+
+def test_divergences_of_transformed() -> None:
+    def of(loc: float, *transforms: Any) -> Any:
+        return D.TransformedDistribution(D.Normal(t(loc), t(1.0)), list(transforms))
+
+    exp, wide = D.ExpTransform(), D.AffineTransform(0.0, 2.0)
+    close(D.kl_divergence(of(1.0, exp, wide), of(3.0, exp, wide)), t(2.0))
+    for other in ((wide, exp), (exp,), (exp, D.AffineTransform(0.0, 3.0))):
+        with pytest.raises(NotImplementedError, match="different transforms"):
+            D.kl_divergence(of(1.0, exp, wide), of(3.0, *other))
 
 
 def test_what_has_no_formula() -> None:
