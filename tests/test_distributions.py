@@ -1591,3 +1591,21 @@ def test_singular_samples_are_drawn_again(
     assert found == [(2,)] * calls
     assert rt.equal(s[0, 0], COVARIANCE)  # what is fine stays
     assert rt.equal(s[1, 0], COVARIANCE * (calls if calls > wrong else 0))
+
+
+def test_formulas_that_come_later() -> None:
+    """A formula is used from its registration on, though another one was found before."""
+
+    class Own(D.Normal):
+        pass
+
+    p = Own(t(1.0), t(1.0))
+    close(D.kl_divergence(p, Own(t(0.0), t(1.0))), t(0.5))
+    D.register_kl(Own, Own)(lambda a, b: a.loc * 7)
+    assert D.kl_divergence(p, p).item() == 7
+
+
+def test_logistic_normal_of_numbers() -> None:
+    p = D.LogisticNormal(0.0, 1.0)
+    assert (p.batch_shape, p.event_shape, p.sample((5,)).shape) == ((), (2,), (5, 2))
+    assert p.loc.tolist() == [0] and p.scale.tolist() == [1]
