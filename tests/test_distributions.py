@@ -854,9 +854,9 @@ def test_divergences_of_counts_are_sums() -> None:
     ):  # fmt: skip
         assert D.kl_divergence(p, q).item() == math.inf
     # Where a mean of p is infinite, or p has values that q has not.
-    heavy = D.Pareto(1.0, 1.0)
+    heavy = D.Pareto(1.0, 0.5)
     for p, q in (
-        (D.Pareto(1.0, 2.0), D.Normal(0.0, 1.0)), (heavy, D.Exponential(1.0)), (heavy, D.Gamma(2.0, 1.0)),
+        (D.Pareto(1.0, 1.5), D.Normal(0.0, 1.0)), (heavy, D.Exponential(1.0)), (heavy, D.Gamma(2.0, 1.0)),
         (D.Pareto(1.0, 3.0), D.Pareto(2.0, 3.0)), (D.Beta(1.0, 2.0), D.Uniform(0.1, 1.0)),
         (D.Beta(1.0, 2.0), D.Uniform(0.0, 0.9)), (D.ContinuousBernoulli(0.3), D.Uniform(0.1, 1.0)),
         (D.ContinuousBernoulli(0.3), D.Uniform(0.0, 0.9)), (D.Uniform(-0.1, 0.5), D.Beta(1.0, 1.0)),
