@@ -853,6 +853,29 @@ def test_divergences_of_counts_are_sums() -> None:
         (D.Poisson(1.0), D.Bernoulli(0.5)), (D.Uniform(0.5, 2.0), D.Beta(1.0, 1.0)),
     ):  # fmt: skip
         assert D.kl_divergence(p, q).item() == math.inf
+    # Where a mean of p is infinite, or p has values that q has not.
+    heavy = D.Pareto(1.0, 0.5)
+    for p, q in (
+        (D.Pareto(1.0, 1.5), D.Normal(0.0, 1.0)), (heavy, D.Exponential(1.0)), (heavy, D.Gamma(2.0, 1.0)),
+        (D.Pareto(1.0, 3.0), D.Pareto(2.0, 3.0)), (D.Beta(1.0, 2.0), D.Uniform(0.1, 1.0)),
+        (D.Beta(1.0, 2.0), D.Uniform(0.0, 0.9)), (D.ContinuousBernoulli(0.3), D.Uniform(0.1, 1.0)),
+        (D.ContinuousBernoulli(0.3), D.Uniform(0.0, 0.9)), (D.Uniform(-0.1, 0.5), D.Beta(1.0, 1.0)),
+        (D.Uniform(0.5, 1.1), D.ContinuousBernoulli(0.3)), (D.Uniform(-0.1, 0.5), D.ContinuousBernoulli(0.3)),
+        (D.Uniform(-0.1, 0.5), D.Exponential(1.0)), (D.Uniform(-0.1, 0.5), D.Gamma(2.0, 1.0)),
+        (D.Uniform(0.5, 2.0), D.Pareto(1.0, 3.0)), (D.Bernoulli(0.5), D.Bernoulli(0.0)),
+        (D.Bernoulli(0.5), D.Bernoulli(1.0)), (D.Poisson(1.0), D.Binomial(3, 0.5)),
+        *((p, q) for p in (D.Gumbel(0.0, 1.0), D.Laplace(0.0, 1.0), D.Normal(0.0, 1.0))
+          for q in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Exponential(1.0), D.Gamma(1.0, 1.0),
+                    D.Pareto(1.0, 1.0), D.Uniform(0.0, 1.0))),
+        *((p, q) for p in (D.Exponential(1.0), D.Gamma(1.0, 1.0), heavy)
+          for q in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Uniform(0.0, 1.0))),
+        *((p, D.Pareto(1.0, 1.0)) for p in (D.Beta(1.0, 1.0), D.ContinuousBernoulli(0.3), D.Exponential(1.0),
+                                            D.Gamma(1.0, 1.0))),
+    ):  # fmt: skip
+        assert D.kl_divergence(p, q).item() == math.inf, (p, q)
+    assert D.kl_divergence(D.Bernoulli(0.0), D.Bernoulli(0.0)).item() == 0
+    assert D.kl_divergence(D.Bernoulli(1.0), D.Bernoulli(1.0)).item() == 0
+    assert D.kl_divergence(D.Pareto(1.0, 2.1), D.Normal(0.0, 1.0)).isfinite()
     # The sum over all counts of three classes.
     m = D.Multinomial(4, t(0.2, 0.3, 0.5))
     counts = rt.tensor([[i, j, 4 - i - j] for i in range(5) for j in range(5 - i)], dtype=F)
@@ -1375,6 +1398,17 @@ def test_wrong_arguments_of_several_numbers(wrong: Any, message: str) -> None:
         wrong()
 
 
+def test_divergences_of_transformed() -> None:
+    def of(loc: float, *transforms: Any) -> Any:
+        return D.TransformedDistribution(D.Normal(t(loc), t(1.0)), list(transforms))
+
+    exp, wide = D.ExpTransform(), D.AffineTransform(0.0, 2.0)
+    close(D.kl_divergence(of(1.0, exp, wide), of(3.0, exp, wide)), t(2.0))
+    for other in ((wide, exp), (exp,), (exp, D.AffineTransform(0.0, 3.0))):
+        with pytest.raises(NotImplementedError, match="different transforms"):
+            D.kl_divergence(of(1.0, exp, wide), of(3.0, *other))
+
+
 def test_what_has_no_formula() -> None:
     many = D.Binomial(t(3, 4), t(0.5, 0.5))
     for ask in (
@@ -1500,3 +1534,78 @@ def test_sets() -> None:
     assert c.is_dependent(known) and not c.is_dependent(c.real) and (known.is_discrete, known.event_dim) == (True, 1)
     with pytest.raises(ValueError, match=r"value\.dim\(\) >= 1"):
         c.real_vector.check(rt.tensor(1.0))
+
+
+def test_dimensions_of_events_in_transforms() -> None:
+    x = t(1, 2, 3).expand(4, 3)
+    affine = D.AffineTransform(t(1, 2, 3), t(-2, 1, 3), event_dim=1)
+    several = D.IndependentTransform(D.ExpTransform(), 1)
+    for f, want in ((affine, math.log(6)), (several, 6.0)):
+        for g in (f, f.with_cache()):
+            assert g.event_dim == g.domain.event_dim == g.codomain.event_dim == 1
+            close(g.log_abs_det_jacobian(x, g(x)), t(want).expand(4), 1e-9)
+    for dim, lengths in ((-1, [1, 2]), (0, [1, 3])):
+        mixed = D.CatTransform([D.ExpTransform(), several], dim, lengths)
+        assert mixed.event_dim == 1
+        close(mixed.log_abs_det_jacobian(x, mixed(x)), t(6, 6, 6, 6), 1e-9)
+        cached = mixed.with_cache()
+        assert (cached.dim, cached.lengths, cached.transforms[1].event_dim) == (dim, lengths, 1)
+    stack = D.StackTransform([D.ExpTransform(), D.TanhTransform()], -2).with_cache()
+    assert stack.dim == -2 and [f._cache_size for f in stack.transforms] == [1, 1]
+    shaped = D.ReshapeTransform((2, 3), (6,)).with_cache()
+    assert (shaped.in_shape, shaped.out_shape) == ((2, 3), (6,))
+    assert D.PowerTransform(t(3.0)).with_cache().exponent.item() == 3
+    normal = D.Normal(t(0.5), 2.0)
+    assert D.CumulativeDistributionTransform(normal).with_cache().distribution is normal
+    both = D.ComposeTransform([D.ExpTransform(), affine]).with_cache()
+    assert both.domain.event_dim == both.codomain.event_dim == 1 and [f._cache_size for f in both.parts] == [1, 1]
+
+
+def test_what_is_certain() -> None:
+    """0 log 0 is 0, and sets do not take what is only near to them."""
+    assert D.Geometric(t(1.0)).log_prob(t(0, 1)).tolist() == [0, -INF]
+    assert D.NegativeBinomial(t(0.0), t(0.5)).log_prob(t(0.0)).item() == 0
+    never = D.Multinomial(2, logits=t(0, -INF))
+    assert never.log_prob(t(2, 0)).item() == 0 and never.log_prob(t(1, 1)).item() == -INF
+    near = rt.tensor([[0.5, 0.5 + 1e-8], [0.5, 0.5 + 1e-5]], dtype=F)
+    assert D.constraints.simplex.check(near).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("tries", "wrong", "calls"), [(None, 3, 4), (None, 99, 11), (1, 3, 2), (0, 1, 1), (2, 0, 1)])
+def test_singular_samples_are_drawn_again(
+    tries: int | None, wrong: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, found = D.Wishart(t(5.0), COVARIANCE), []
+
+    def draw(shape: Any) -> rt.Tensor:
+        found.append(shape)
+        good = COVARIANCE * len(found)
+        return rt.stack([good, rt.zeros(3, 3, dtype=F) if len(found) <= wrong else good]).unsqueeze(1)
+
+    monkeypatch.setattr(p, "_bartlett_sampling", draw)
+    if wrong:
+        with pytest.warns(UserWarning, match="Singular sample"):
+            s = p.rsample((2,), tries)
+    else:
+        s = p.rsample((2,), tries)
+    assert found == [(2,)] * calls
+    assert rt.equal(s[0, 0], COVARIANCE)  # what is fine stays
+    assert rt.equal(s[1, 0], COVARIANCE * (calls if calls > wrong else 0))
+
+
+def test_formulas_that_come_later() -> None:
+    """A formula is used from its registration on, though another one was found before."""
+
+    class Own(D.Normal):
+        pass
+
+    p = Own(t(1.0), t(1.0))
+    close(D.kl_divergence(p, Own(t(0.0), t(1.0))), t(0.5))
+    D.register_kl(Own, Own)(lambda a, b: a.loc * 7)
+    assert D.kl_divergence(p, p).item() == 7
+
+
+def test_logistic_normal_of_numbers() -> None:
+    p = D.LogisticNormal(0.0, 1.0)
+    assert (p.batch_shape, p.event_shape, p.sample((5,)).shape) == ((), (2,), (5, 2))
+    assert p.loc.tolist() == [0] and p.scale.tolist() == [1]

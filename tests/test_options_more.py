@@ -1009,19 +1009,21 @@ rt.add(ones(2), ones(2), out=ones(2, requires_grad=True))
 ! DTypeError: expected out for indices of dtype rustorch.int64
 rt.max(x, 0, out=(ones(3), ones(3)))
 rt.sort(x, out=(ones(2, 3), ones(2, 3)))
-! InvalidArgumentError: a value of shape
+! InvalidArgumentError: Value is not broadcastable with batch_shape+event_shape
 D.Normal(ones(2), 1.0).log_prob(ones(3))
-! InvalidArgumentError: Uniform is not defined when low>= high
+! InvalidArgumentError: Expected parameter low
 D.Uniform(1.0, 1.0)
 D.Uniform(1.0, 0.0)
-! InvalidArgumentError: the parameter must be at least one-dimensional.
+! InvalidArgumentError: `probs` parameter must be at least one-dimensional.
 D.Categorical(rt.tensor(1.0))
-! InvalidArgumentError: probs must not be negative, but they are
+! InvalidArgumentError: Expected parameter probs
 D.Categorical(rt.tensor([-1.0, 1.0]))
-! InvalidArgumentError: expected 0 <= reinterpreted_batch_ndims <= 1
+! InvalidArgumentError: Expected reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual 2 vs 1
 D.Independent(D.Normal(ones(2), 1.0), 2)
-! UnsupportedError: no formula for Normal and Bernoulli; see register_kl
+! UnsupportedError: The cross KL-divergence between different exponential families
 D.kl_divergence(D.Normal(0.0, 1.0), D.Bernoulli(0.5))
+! UnsupportedError: no formula for Normal and Cauchy; see register_kl
+D.kl_divergence(D.Normal(0.0, 1.0), D.Cauchy(0.0, 1.0))
 """
 
 HEADINGS = [part.splitlines() for part in REFUSED.strip().removeprefix("! ").split("\n! ")]
@@ -2524,10 +2526,10 @@ def test_modes_of_one_hot_choices():
     assert D.Categorical(p).mode.tolist() == [1, 0] and D.OneHotCategorical(p).mode.dtype is rt.float64
     for name in ("mean", "mode", "variance"):
         with pytest.raises(NotImplementedError):
-            getattr(D.Distribution(), name)
+            getattr(D.Distribution(validate_args=False), name)
     for name in ("entropy", "rsample", "sample"):
         with pytest.raises(NotImplementedError):
-            getattr(D.Distribution(), name)()
+            getattr(D.Distribution(validate_args=False), name)()
 
 
 def test_what_stands_beside_a_gradient():

@@ -12,7 +12,7 @@ from .. import _ops, words
 from .._tensor import Size, Tensor
 from ..autograd import no_grad
 from ..dtypes import finfo
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, UnsupportedError
 from . import constraints
 from .counts import Binomial, _one_of
 from .distribution import Distribution
@@ -241,7 +241,7 @@ class Multinomial(_OverClasses):
         self, total_count: int = 1, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
         if not isinstance(total_count, int):
-            raise NotImplementedError("inhomogeneous total_count is not supported")
+            raise UnsupportedError("inhomogeneous total_count is not supported")
         self.total_count = total_count
         self._categorical = Categorical(probs, logits, validate_args=validate_args)
         self._binomial = Binomial(total_count, probs=self.probs, validate_args=validate_args)

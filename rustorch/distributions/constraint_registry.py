@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import DTypeError
+from ..errors import DTypeError, UnsupportedError
 from . import constraints, transforms
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ class ConstraintRegistry:
             NotImplementedError: none is known.
         """
         if type(constraint) not in self._registry:
-            raise NotImplementedError(f"Cannot transform {type(constraint).__name__} constraints")
+            raise UnsupportedError(f"Cannot transform {type(constraint).__name__} constraints")
         return self._registry[type(constraint)](constraint)
 
 

@@ -12,7 +12,7 @@ from .. import _ops, words
 from .._tensor import Size, Tensor
 from ..autograd import no_grad
 from ..dtypes import finfo
-from ..errors import InvalidArgumentError
+from ..errors import InvalidArgumentError, UnsupportedError
 from . import constraints
 from .distribution import Distribution, ExponentialFamily
 from .gamma import Gamma
@@ -192,7 +192,7 @@ class Binomial(_Odds):
         """The number of trials, if all are equal."""
         most = int(self.total_count.max().item())
         if self.total_count.min().item() != most:
-            raise NotImplementedError(f"Inhomogeneous total count not supported by `{what}`.")
+            raise UnsupportedError(f"Inhomogeneous total count not supported by `{what}`.")
         return most
 
     def entropy(self) -> Tensor:

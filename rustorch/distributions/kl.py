@@ -138,7 +138,7 @@ def _kl_beta_beta(p: Any, q: Any) -> Any:
 def _kl_binomial_binomial(p: Any, q: Any) -> Any:
     # Of more trials than the other has none is possible; fewer have no formula.
     if bool((p.total_count < q.total_count).any()):
-        raise NotImplementedError("KL between Binomials where q.total_count > p.total_count is not implemented")
+        raise UnsupportedError("KL between Binomials where q.total_count > p.total_count is not implemented")
     found = p.total_count * (p.probs * (p.logits - q.logits) + (-p.probs).log1p() - (-q.probs).log1p())
     return words.where(p.total_count > q.total_count, math.inf, found)
 
@@ -175,7 +175,7 @@ def _kl_exponential_exponential(p: Any, q: Any) -> Any:
 def _kl_expfamily_expfamily(p: Any, q: Any) -> Any:
     """The Bregman divergence of the natural parameters (Nielsen and Nock 2010)."""
     if type(p) is not type(q):
-        raise NotImplementedError(
+        raise UnsupportedError(
             "The cross KL-divergence between different exponential families cannot be computed using Bregman "
             "divergences"
         )
@@ -306,7 +306,7 @@ def _kl_poisson_poisson(p: Any, q: Any) -> Any:
 @register_kl(TransformedDistribution, TransformedDistribution)
 def _kl_transformed_transformed(p: Any, q: Any) -> Any:
     if p.transforms != q.transforms or p.event_shape != q.event_shape:
-        raise NotImplementedError("kl_divergence: no formula for different transforms")
+        raise UnsupportedError("kl_divergence: no formula for different transforms")
     return kl_divergence(p.base_dist, q.base_dist)
 
 

@@ -22,6 +22,7 @@ DYNAMIC = dynamic()
 # What refusals are about that look at elements.
 OF_ELEMENTS = [
     "expected p in [0, 1]",
+    "expected rate to be non-negative",
     "positive-definite",
     "singular",
     "number of ones in mask",

@@ -341,7 +341,11 @@ FORMULAS = [
 
 
 def test_all_formulas() -> None:
-    ours = {(p.__name__, q.__name__) for p, q in rt.distributions.kl._KL_REGISTRY}
+    ours = {
+        (p.__name__, q.__name__)
+        for p, q in rt.distributions.kl._KL_REGISTRY
+        if p.__module__.startswith("rustorch.") and q.__module__.startswith("rustorch.")  # other tests add some
+    }
     theirs = {(p.__name__, q.__name__) for p, q in torch.distributions.kl._KL_REGISTRY}
     assert ours == theirs and {n for pair in FORMULAS for n in pair} <= set(SMALL)
 
