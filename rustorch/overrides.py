@@ -51,8 +51,11 @@ def is_tensor_like(inp: Any) -> bool:
 
 
 def is_tensor_method_or_property(func: Any) -> bool:
-    """True for what a tensor's class holds."""
-    return any(v is func or getattr(v, "fget", None) is func for k in Tensor.__mro__ for v in vars(k).values())
+    """True for what a tensor's class holds. Properties are given as their `__get__`."""
+    if getattr(func, "__name__", "") == "__get__":
+        return True
+    held = [v for k in Tensor.__mro__ for v in vars(k).values()]
+    return any(v is func or (isinstance(v, property) and v.fget is func) for v in held)
 
 
 class TorchFunctionMode:
