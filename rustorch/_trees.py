@@ -311,11 +311,9 @@ def _wanted(kinds: Any) -> Any:
     return kinds if callable(kinds) and not isinstance(kinds, type) else lambda v: isinstance(v, kinds)
 
 
-def tree_map_only(kinds: Any, func: Any, tree: Any = ..., is_leaf: Any = None) -> Any:
+def tree_map_only(type_or_types_or_pred: Any, func: Any, tree: Any, is_leaf: Any = None) -> Any:
     """`tree_map` on leaves of some types (or for which a function is true); others stay."""
-    wanted = _wanted(kinds)
-    if tree is ...:
-        raise TypeError("tree_map_only: wanted the types, a function and a tree")
+    wanted = _wanted(type_or_types_or_pred)
     return tree_map(lambda v: func(v) if wanted(v) else v, tree, is_leaf=is_leaf)
 
 
@@ -351,9 +349,9 @@ def tree_map_with_path(func: Any, tree: Any, *rests: Any, is_leaf: Any = None) -
     return spec.unflatten([func(*pair, *other) for pair, *other in zip(found, *others)])
 
 
-def keystr(path: Iterable[Any]) -> str:
+def keystr(kp: Iterable[Any]) -> str:
     """A place in words."""
-    return "".join(map(str, path))
+    return "".join(map(str, kp))
 
 
 def _dump(spec: TreeSpec) -> Any:

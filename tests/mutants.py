@@ -41,7 +41,12 @@ ROOT = Path(__file__).parent.parent
 # Left out of the runs: comparisons with torch, tests of the C interface, and those that build or measure.
 WITHOUT = ["torch", "abi", "mutants.py", "test_examples.py", "test_interrupts.py", "test_generated_python.py"]
 # Sources that run where the first run cannot see them (in processes of their own): the tests that are about them.
-UNSEEN = {"rustorch/utils/data/": ["tests/test_data.py"], "rustorch/multiprocessing.py": ["tests/test_data.py"]}
+UNSEEN = {
+    "rustorch/utils/data/": ["tests/test_data.py"],
+    "rustorch/multiprocessing.py": ["tests/test_data.py"],
+    "rustorch/as_torch/": ["tests/test_as_torch.py", "tests/test_planted_libraries.py::test_torch_that_is_installed",
+                           "tests/test_planted_libraries.py::test_programs_find"],
+}  # fmt: skip
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -151,8 +156,9 @@ def changes(node: Any) -> list[tuple[str, Any]]:
         found.append(("not in finally", lambda n: ast.If(ast.Constant(True), [*n.body, *n.finalbody], [])))
     elif isinstance(node, (ast.Break, ast.Continue)):
         found.append(("statement left out", lambda n: ast.Pass()))
-    elif isinstance(node, ast.FunctionDef):
-        found += [("option ignored", ignoring(name, default)) for name, default in defaults(node)]
+    elif isinstance(node, ast.FunctionDef):  # what is accepted and never read, as for other devices, is ignored anyway
+        read = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        found += [("option ignored", ignoring(name, default)) for name, default in defaults(node) if name in read]
     return found
 
 

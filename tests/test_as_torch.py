@@ -21,7 +21,7 @@ from rustorch.torch_version import TorchVersion
 from rustorch.utils import _pytree as pytree
 from rustorch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(rt.__file__).parent.parent
 
 
 def run(*arguments: str, cwd: Any = None, fails: bool = False) -> str:

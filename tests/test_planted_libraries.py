@@ -32,7 +32,7 @@ from rustorch.utils import _foreach_utils
 from rustorch.utils import _pytree as pt
 from rustorch.utils import checkpoint as ck
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(rt.__file__).parent.parent
 
 
 def run(*arguments: str, cwd: Any = None) -> str:
@@ -227,7 +227,7 @@ def test_programs_find_what_they_would_find_under_python(tmp_path: Path) -> None
 
 NAMES = {
     "rt": rt, "nn": nn, "np": np, "errors": errors, "flex": flex, "pt": pt, "ck": ck, "math": math, "typing": typing,
-    "jit": rt.jit, "d": rt.distributed, "cuda": rt.cuda, "amp": rt.amp, "P": rt.profiler, "lib": rt.library,
+    "jit": rt.jit, "d": rt.distributed, "cuda": rt.cuda, "P": rt.profiler, "lib": rt.library,
     "C": rt._C, "hub": rt.hub, "over": rt.overrides, "V": TorchVersion, "inf": math.inf, "fu": _foreach_utils,
     "builtins": builtins, "OrderedDict": OrderedDict, "defaultdict": defaultdict, "deque": deque, "pickle": pickle,
     "collections": collections, "close": rt.testing.assert_close, "f": lambda x: x + 1, "m": nn.ReLU(),
@@ -272,22 +272,13 @@ cuda.device_count() == 0 and cuda.memory_allocated("cuda") == cuda.max_memory_al
 cuda.max_memory_reserved() == 0 and cuda.get_rng_state_all() == [] and cuda.default_generators == ()
 cuda.manual_seed_all(1) is None and cuda.empty_cache() is None and cuda.synchronize() is None
 cuda.reset_peak_memory_stats() is None and cuda.ipc_collect() is None and cuda.set_rng_state_all([]) is None
-cuda.manual_seed is rt.manual_seed and sys.modules["rustorch.cuda.amp"] is amp
+cuda.manual_seed is rt.manual_seed and sys.modules["rustorch.cuda.amp"] is cuda.amp
 cuda.current_stream.__name__ == cuda.current_stream.__qualname__ == "current_stream" and "no GPU" in cuda.stream.__doc__
 rt.accelerator.is_available() is False and rt.accelerator.device_count() == 0
 rt.accelerator.current_accelerator() is None and rt.accelerator.synchronize() is None
 [rt.backends.cudnn.deterministic, rt.backends.cudnn.benchmark, rt.backends.mkl.is_available()] == [False] * 3
 rt.backends.cudnn.enabled is True and rt.backends.cudnn.allow_tf32 is True and rt.backends.mps.is_built() is False
 rt.backends.cuda.matmul.allow_tf32 is False and rt.backends.cuda.is_built() is False
-""",  # noqa: E501
-    "amp": """
-[amp.is_autocast_available("cpu"), amp.is_autocast_enabled("cpu"), amp.is_autocast_cpu_enabled()] == [False] * 3
-amp.is_autocast_cache_enabled() is False and amp.get_autocast_dtype("cuda") is amp.get_autocast_gpu_dtype() is rt.float16
-amp.get_autocast_dtype("cpu") is amp.get_autocast_cpu_dtype() is rt.bfloat16
-amp.custom_fwd(f) is f and amp.custom_fwd(device_type="cpu")(f) is f and amp.custom_bwd(f) is f and amp.custom_bwd()(f) is f
-amp.GradScaler().is_enabled() is False and amp.GradScaler("cpu", enabled=True).get_scale() == 1.0
-amp.GradScaler().state_dict() == {} and amp.GradScaler().scale(m) is m and amp.GradScaler().unscale_(None) is None
-amp.autocast("cpu")(f)(1) == 2 and amp.autocast("cpu").__enter__().__class__ is amp.autocast
 """,  # noqa: E501
     "compiler, fx, _dynamo, onnx, ao": """
 [rt.compiler.is_compiling(), rt.compiler.is_dynamo_compiling(), rt.compiler.is_exporting()] == [False] * 3
@@ -310,6 +301,7 @@ rt.ao.quantization.QuantStub("q").qconfig == "q" and not hasattr(rt.ao.quantizat
 [P.schedule(wait=0, warmup=0, active=1)(i).value for i in range(3)] == [3, 3, 3]
 [P.schedule(wait=0, warmup=1, active=1, repeat=2)(i).value for i in range(6)] == [1, 3, 1, 3, 0, 0]
 [P.schedule(wait=2, warmup=0, active=3, repeat=1)(i).value for i in range(7)] == [0, 0, 2, 2, 3, 0, 0]
+[P.schedule(wait=2, warmup=0, active=1, skip_first=1, skip_first_wait=1)(i).value for i in range(6)] == [0, 3, 0, 0, 3, 0]
 P.record_function("a", "b").name == "a" and P.record_function("a", "b").args == "b" and P.record_function("a").args is None
 P.record_function("a")(f)(1) == 2 and P.record_function("a").__enter__().name == "a"
 """,  # noqa: E501
@@ -1169,10 +1161,3 @@ def test_functions_of_others_are_called() -> None:
     for backends in (rt.nn.attention.SDPBackend.MATH, [rt.nn.attention.SDPBackend.MATH]):
         with rt.nn.attention.sdpa_kernel(backends, set_priority=True):
             pass
-    scaler = rt.amp.GradScaler("cuda", 2.0, enabled=True)
-
-    class Steps:
-        def step(self, *args: Any, **kwargs: Any) -> Any:
-            return args, kwargs
-
-    assert scaler.step(Steps(), 1, k=2) == ((1,), {"k": 2}) and scaler.update(3.0) is scaler.load_state_dict({}) is None

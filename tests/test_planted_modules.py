@@ -1,0 +1,1120 @@
+"""What small faults have shown to be untested in layers' helpers, dtypes, generators, arrays and files.
+
+Pruning, fusion, parametrisations, normalisation; limits of dtypes; `assert_close`, `make_tensor`; arrays, buffers.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import sys
+import types
+import warnings
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch import errors, nn
+from rustorch.nn.utils import fusion, parametrizations, prune, rnn
+
+
+def weighted(values: Any, bias: Any = (0.0, 0.0)) -> Any:
+    """A linear layer with these weights."""
+    values = rt.tensor(values)
+    m = nn.Linear(values.shape[1], values.shape[0])
+    with rt.no_grad():
+        m.weight.copy_(values)
+        m.bias.copy_(rt.tensor(bias))
+    return m
+
+
+# ---- pruning ----
+
+WEIGHT = [[3.0, -1.0, 4.0], [-2.0, 6.0, -5.0]]
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        (lambda m: prune.l1_unstructured(m, "weight", 2), [[1, 0, 1], [0, 1, 1]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 0.5), [[0, 0, 1], [0, 1, 1]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 0), [[1, 1, 1], [1, 1, 1]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 0.0), [[1, 1, 1], [1, 1, 1]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 6), [[0, 0, 0], [0, 0, 0]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 1.0), [[0, 0, 0], [0, 0, 0]]),
+        (lambda m: prune.l1_unstructured(m, "weight", 1), [[1, 0, 1], [1, 1, 1]]),
+        (
+            lambda m: prune.l1_unstructured(m, "weight", 2, importance_scores=rt.arange(6.0).reshape(2, 3)),
+            [[0, 0, 1], [1, 1, 1]],
+        ),
+        (lambda m: prune.ln_structured(m, "weight", 1, 2, 0), [[0, 0, 0], [1, 1, 1]]),
+        (lambda m: prune.ln_structured(m, "weight", 1, 1, 1), [[0, 1, 1], [0, 1, 1]]),
+        (lambda m: prune.ln_structured(m, "weight", 1, float("inf"), -1), [[0, 1, 1], [0, 1, 1]]),
+        (lambda m: prune.ln_structured(m, "weight", 0.67, 2, -2), [[0, 0, 0], [1, 1, 1]]),
+        (lambda m: prune.ln_structured(m, "weight", 0, 2, 0), [[1, 1, 1], [1, 1, 1]]),
+        (lambda m: prune.LnStructured.apply(m, "weight", 1, 2), [[0, 1, 1], [0, 1, 1]]),
+        (
+            lambda m: prune.ln_structured(m, "weight", 1, 2, 0, importance_scores=-rt.tensor(WEIGHT).flip(0)),
+            [[1, 1, 1], [0, 0, 0]],
+        ),
+        (lambda m: prune.custom_from_mask(m, "weight", rt.tensor([[1, 0, 1], [0, 1, 0]])), [[1, 0, 1], [0, 1, 0]]),
+        (lambda m: prune.identity(m, "weight"), [[1, 1, 1], [1, 1, 1]]),
+        # The second way only sees what the first has left.
+        (
+            lambda m: prune.l1_unstructured(prune.l1_unstructured(m, "weight", 1), "weight", 2),
+            [[0, 0, 1], [0, 1, 1]],
+        ),
+        (
+            lambda m: prune.l1_unstructured(prune.ln_structured(m, "weight", 1, 2, 0), "weight", 1 / 3),
+            [[0, 0, 0], [0, 1, 1]],
+        ),
+        (
+            lambda m: prune.ln_structured(prune.l1_unstructured(m, "weight", 1), "weight", 1, 1, 1),
+            [[0, 0, 1], [0, 1, 1]],
+        ),
+        (
+            lambda m: prune.ln_structured(prune.ln_structured(m, "weight", 1, 1, 1), "weight", 1, 1, -1),
+            [[0, 0, 1], [0, 0, 1]],
+        ),
+        (
+            lambda m: prune.custom_from_mask(prune.identity(m, "weight"), "weight", rt.eye(2, 3)),
+            [[1, 0, 0], [0, 1, 0]],
+        ),
+    ],
+)
+def test_what_is_pruned(cut: Any, kept: Any) -> None:
+    m = weighted(WEIGHT)
+    done = cut(m)
+    assert done is m or isinstance(done, prune.BasePruningMethod)
+    assert m.weight_mask.tolist() == kept and m.weight_mask.dtype is rt.float32
+    assert m.weight.tolist() == (np.array(WEIGHT) * kept).tolist() and m.weight_orig.tolist() == WEIGHT
+    assert list(m.state_dict()) == ["bias", "weight_orig", "weight_mask"] and len(m._forward_pre_hooks) == 1
+    assert isinstance(m.weight_orig, nn.Parameter) and m.weight_orig.requires_grad and not m.weight_mask.requires_grad
+    assert prune.is_pruned(m) is prune.is_pruned(nn.Sequential(m)) is True
+    with rt.no_grad():
+        m.weight_orig.mul_(2)
+    assert m(rt.ones(1, 3)).tolist() == [(2 * np.array(WEIGHT) * kept).sum(1).tolist()]  # computed once more
+    assert prune.remove(m, "weight") is m and prune.is_pruned(m) is False
+    assert list(m.state_dict()) == ["bias", "weight"] and m.weight.tolist() == (2 * np.array(WEIGHT) * kept).tolist()
+    assert not m._forward_pre_hooks and m.weight.is_leaf and m.weight.requires_grad
+
+
+def test_pruning_at_random() -> None:
+    m = weighted(np.ones((4, 6)).tolist(), [1.0] * 4)
+    rt.manual_seed(0)
+    prune.random_unstructured(m, "weight", 5)
+    assert (m.weight_mask == 0).sum() == 5
+    prune.random_unstructured(m, "weight", 0.5)  # of the 19 that are left: 9.5 is rounded to an even number
+    assert (m.weight_mask == 0).sum() == 5 + 10
+    prune.random_unstructured(m, "bias", 0)
+    assert m.bias_mask.tolist() == [1.0] * 4
+    for dim, size in ((0, 4), (1, 6), (-1, 6), (-2, 4)):
+        seen = set()
+        for _ in range(12):
+            n = weighted(np.ones((4, 6)).tolist(), [1.0] * 4)
+            prune.random_structured(n, "weight", 2, dim)
+            gone = (n.weight_mask.sum(dim=1 - dim % 2) == 0).nonzero().flatten().tolist()
+            assert len(gone) == 2 and n.weight_mask.sum() == 24 - 2 * 24 / size
+            seen.add(tuple(gone))
+        assert len(seen) > 1
+    n = weighted(np.ones((4, 6)).tolist(), [1.0] * 4)
+    prune.RandomStructured.apply(n, "weight", 1)
+    assert (n.weight_mask.sum(0) == 0).sum() == 1
+    prune.random_structured(n, "weight", 0, 0)
+    assert n.weight_mask.sum() == 20
+
+
+def test_pruning_of_several_parameters() -> None:
+    a, b = weighted(WEIGHT), weighted(WEIGHT, (0.5, 9.0))
+    with rt.no_grad():
+        b.weight.mul_(10)
+    prune.global_unstructured([(a, "weight"), (b, "weight"), (b, "bias")], prune.L1Unstructured, amount=3)
+    assert (
+        a.weight_mask.tolist() == [[1, 0, 1], [0, 1, 1]] and b.weight_mask.sum() == 6 and b.bias_mask.tolist() == [0, 1]
+    )
+    prune.global_unstructured(iter([(a, "weight"), (b, "bias")]), prune.L1Unstructured, amount=1)
+    assert a.weight_mask.tolist() == [[0, 0, 1], [0, 1, 1]] and b.bias_mask.tolist() == [0, 1]
+    c, d = weighted(WEIGHT), weighted(WEIGHT)
+    scores = {(d, "weight"): rt.tensor([[1.0, 2.0, 0.5], [9.0, 9.0, 9.0]])}
+    prune.global_unstructured([(c, "weight"), (d, "weight")], prune.L1Unstructured, scores, amount=2)
+    assert c.weight_mask.sum() + d.weight_mask.sum() == 10 and d.weight_mask[0, 2] == 0
+    with pytest.raises(TypeError, match='Only "unstructured"'):
+        prune.global_unstructured([(c, "weight")], prune.LnStructured, amount=1, n=2)
+
+
+def test_ways_of_pruning_by_themselves() -> None:
+    t = rt.tensor(WEIGHT)
+    way = prune.L1Unstructured(2)
+    assert way.prune(t).tolist() == [[3, 0, 4], [0, 6, -5]] and way.amount == 2
+    assert way.prune(t, importance_scores=rt.tensor([[0.0, 1.0, 9.0], [9.0, 9.0, 9.0]])).tolist()[0] == [0, 0, 4]
+    assert way.prune(t, default_mask=rt.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])).tolist() == [[3, 0, 0], [0, 6, -5]]
+    assert prune.Identity().compute_mask(t, 7) == 7
+    given = rt.ones(2, 3)
+    for other in (way, prune.RandomUnstructured(2)):
+        other.compute_mask(t, given)
+        assert given.sum() == 6  # it is not changed
+    assert prune.CustomFromMask(rt.eye(2, 3)).compute_mask(t, rt.ones(2, 3, dtype=rt.float64)).dtype is rt.float64
+    with pytest.raises(ValueError, match="importance_scores must have the shape"):
+        way.prune(t, importance_scores=rt.ones(2))
+    one, two, bias = prune.Identity(), prune.L1Unstructured(1), prune.Identity()
+    one._tensor_name = two._tensor_name = "weight"
+    bias._tensor_name = "bias"
+    held = prune.PruningContainer(one)
+    held.add_pruning_method(two)
+    assert len(held) == 2 and list(held) == [one, two] and held[1] is two and held[:1] == (one,)
+    assert held._tensor_name == "weight" and len(prune.PruningContainer()) == 0
+    with pytest.raises(ValueError, match="named 'weight', found 'bias'"):
+        held.add_pruning_method(bias)
+    with pytest.raises(TypeError, match="not a BasePruningMethod"):
+        held.add_pruning_method("l1")
+    with pytest.raises(TypeError, match="abstract"):
+        prune.BasePruningMethod()
+
+    class Odd(prune.Identity):
+        PRUNING_TYPE = "odd"
+
+    m = weighted(WEIGHT)
+    prune.identity(m, "weight")
+    with pytest.raises(ValueError, match="Unrecognized PRUNING_TYPE odd"):
+        Odd.apply(m, "weight")
+    assert m.weight_orig.tolist() == WEIGHT and m.weight_mask.sum() == 6
+
+
+@pytest.mark.parametrize(
+    ("cut", "error", "text"),
+    [
+        (lambda m: prune.l1_unstructured(m, "weight", 7), ValueError, "amount=7 should be smaller than .*=6"),
+        (lambda m: prune.random_unstructured(m, "weight", -1), ValueError, "amount=-1 should either be"),
+        (lambda m: prune.random_unstructured(m, "weight", 1.01), ValueError, "amount=1.01"),
+        (lambda m: prune.random_structured(m, "weight", -0.5, 0), ValueError, "amount=-0.5"),
+        (lambda m: prune.ln_structured(m, "weight", True, 2, 0), TypeError, "Invalid type for amount: True"),
+        (lambda m: prune.l1_unstructured(m, "weight", "1"), TypeError, "Invalid type for amount: 1"),
+        (lambda m: prune.ln_structured(m, "weight", 3, 2, 0), ValueError, "=2"),
+        (lambda m: prune.random_structured(m, "weight", 4, 1), ValueError, "=3"),
+        (lambda m: prune.ln_structured(m, "bias", 1, 2, 0), ValueError, "multidimensional tensors, got 1"),
+        (lambda m: prune.random_structured(m, "bias", 1, 0), ValueError, "multidimensional tensors, got 1"),
+        (lambda m: prune.ln_structured(m, "weight", 1, 2, 2), IndexError, "Invalid index 2"),
+        (lambda m: prune.random_structured(m, "weight", 1, -3), IndexError, "Invalid index -3"),
+        (
+            lambda m: prune.l1_unstructured(m, "weight", 1, importance_scores=rt.ones(6)),
+            ValueError,
+            "importance_scores must have the shape of parameter weight of Linear",
+        ),
+        (lambda m: prune.remove(m, "weight"), ValueError, "'weight' of module .* has to be pruned"),
+        (lambda m: prune.remove(prune.identity(m, "bias"), "weight"), ValueError, "'weight' of module"),
+    ],
+)
+def test_what_pruning_refuses(cut: Any, error: Any, text: str) -> None:
+    m = weighted(WEIGHT)
+    with pytest.raises(error, match=text):
+        cut(m)
+    assert (
+        set(dict(m.named_parameters())) in ({"weight", "bias"}, {"weight", "bias_orig"}) and m.weight.tolist() == WEIGHT
+    )
+    m(rt.ones(1, 3))
+
+
+# ---- fusion ----
+
+
+def test_factors_of_fused_layers() -> None:
+    """w * g / sqrt(v + eps), and (b - mean) * g / sqrt(v + eps) + shift."""
+    w, mean, var = rt.tensor([[1.0], [2.0]]), rt.tensor([0.5, -1.0]), rt.tensor([3.0, 8.0])
+    gain, shift, bias = rt.tensor([2.0, 3.0]), rt.tensor([0.25, 0.75]), rt.tensor([4.0, 5.0])
+    for b, g, s, weights, biases in (
+        (bias, gain, shift, [[1.0], [2.0]], [3.5 + 0.25, 6.0 + 0.75]),
+        (bias, None, shift, [[0.5], [2 / 3]], [1.75 + 0.25, 2.0 + 0.75]),
+        (bias, gain, None, [[1.0], [2.0]], [3.5, 6.0]),
+        (None, gain, shift, [[1.0], [2.0]], [-0.5 + 0.25, 1.0 + 0.75]),
+        (None, None, None, [[0.5], [2 / 3]], [-0.25, 1 / 3]),
+    ):
+        got = fusion.fuse_linear_bn_weights(w, b, mean, var, 1.0, g, s)
+        assert [type(t) for t in got] == [nn.Parameter] * 2 and not got[0].requires_grad and not got[1].requires_grad
+        np.testing.assert_allclose(got[0].numpy(), weights, rtol=1e-6)
+        np.testing.assert_allclose(got[1].numpy(), biases, rtol=1e-6)
+    asking = fusion.fuse_linear_bn_weights(nn.Parameter(w), None, mean, var, 1.0, None, None)
+    assert all(t.requires_grad and t.is_leaf for t in asking)
+    half = fusion.fuse_linear_bn_weights(w.half(), bias.double(), mean, var, 1.0, gain, shift)
+    assert (half[0].dtype, half[1].dtype) == (rt.float16, rt.float64)
+    assert fusion.fuse_linear_bn_weights(w.half(), None, mean, var, 1.0, gain, shift)[1].dtype is rt.float16
+    kernel = rt.ones(3, 2, 1)  # in, out, size of a transposed convolution
+    got, _ = fusion.fuse_conv_bn_weights(kernel, None, mean, var, 1.0, gain, shift, True)
+    assert got.tolist() == [[[1.0], [1.0]]] * 3
+    got, _ = fusion.fuse_conv_bn_weights(rt.ones(2, 3, 1), None, mean, var, 1.0, gain, shift)
+    assert got.tolist() == [[[1.0]] * 3, [[1.0]] * 3]
+
+
+def test_fused_layers() -> None:
+    rt.manual_seed(0)
+    for layer, bn, x, transpose in (
+        (nn.Conv1d(2, 3, 2), nn.BatchNorm1d(3, eps=0.5), rt.randn(2, 2, 5), False),
+        (nn.ConvTranspose1d(2, 3, 2), nn.BatchNorm1d(3, affine=False), rt.randn(2, 2, 5), True),
+        (nn.Linear(2, 3, bias=False), nn.BatchNorm1d(3), rt.randn(4, 2), None),
+    ):
+        for _ in range(3):
+            bn(layer(rt.randn_like(x) * 2 + 1))
+        if bn.affine:
+            with rt.no_grad():
+                bn.weight.uniform_(0.5, 2), bn.bias.uniform_(-1, 1)
+        layer.eval()
+        fuse = (
+            fusion.fuse_linear_bn_eval
+            if transpose is None
+            else lambda a, b, transpose=transpose: fusion.fuse_conv_bn_eval(a, b, transpose)
+        )
+        with pytest.raises(AssertionError, match="Fusion only for eval"):
+            fuse(layer, bn)
+        bn.eval()
+        layer.train()
+        with pytest.raises(AssertionError, match="Fusion only for eval"):
+            fuse(layer, bn)
+        before = copy.deepcopy(layer.eval())
+        fused = fuse(layer, bn)
+        assert type(fused) is type(layer) and fused is not layer and fused.bias is not None
+        np.testing.assert_allclose(fused(x).detach().numpy(), bn(layer(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+        assert before.weight.tolist() == layer.weight.tolist() and (layer.bias is None) is (before.bias is None)
+
+
+# ---- parametrisations ----
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+@pytest.mark.parametrize("dim", [0, 1, -1, None])
+def test_weight_norm_by_parametrisation(name: str, dim: int | None) -> None:
+    if name == "bias" and dim == 1:
+        dim = 0
+    m = weighted(WEIGHT, (3.0, -4.0))
+    value = getattr(m, name).detach().clone()
+    assert parametrizations.weight_norm(m, name, dim) is m
+    parts = m.parametrizations[name]
+    axes = None if dim is None else tuple(d for d in range(value.ndim) if d != dim % value.ndim)
+    norms = np.sqrt((value.numpy() ** 2).sum(axis=axes, keepdims=dim is not None))
+    np.testing.assert_allclose(parts.original0.detach().numpy(), norms.reshape(parts.original0.shape), rtol=1e-6)
+    assert parts.original1.tolist() == value.tolist()
+    np.testing.assert_allclose(getattr(m, name).detach().numpy(), value.numpy(), rtol=1e-6)
+    with rt.no_grad():
+        parts.original0.mul_(2)
+        parts.original1.mul_(5)
+    np.testing.assert_allclose(getattr(m, name).detach().numpy(), 2 * value.numpy(), rtol=1e-6)
+
+
+def test_weight_norm_is_of_rows_and_of_weight() -> None:
+    m = parametrizations.weight_norm(nn.Linear(3, 2))
+    assert list(m.parametrizations) == ["weight"] and m.parametrizations.weight.original0.shape == (2, 1)
+    assert parametrizations.weight_norm(nn.Linear(3, 2), dim=None).parametrizations.weight.original0.ndim == 0
+
+
+def test_spectral_norm_by_parametrisation() -> None:
+    rt.manual_seed(0)
+    m = weighted(WEIGHT)
+    sigma = np.linalg.svd(np.array(WEIGHT), compute_uv=False)[0]
+    assert parametrizations.spectral_norm(m, n_power_iterations=30) is m
+    np.testing.assert_allclose(m.weight.detach().numpy(), np.array(WEIGHT) / sigma, rtol=1e-4)
+    way = m.parametrizations.weight[0]
+    assert (way.n_power_iterations, way.eps, way.dim) == (30, 1e-12, 0)
+    assert way._u.shape == (2,) and way._v.shape == (3,) and set(dict(m.named_buffers())) == {
+        "parametrizations.weight.0._u", "parametrizations.weight.0._v",
+    }  # fmt: skip
+    plain = parametrizations.spectral_norm(nn.Linear(3, 2)).parametrizations.weight[0]
+    assert (plain.n_power_iterations, plain.eps, plain.dim) == (1, 1e-12, 0)
+    # In training each read goes on with the iteration; in evaluation nothing moves.
+    far = parametrizations.spectral_norm(nn.Linear(20, 20), eps=1e-6)
+    before = far.parametrizations.weight[0]._u.clone()
+    far.weight  # noqa: B018
+    after = far.parametrizations.weight[0]._u.clone()
+    assert not rt.equal(before, after)
+    far.eval().weight  # noqa: B018
+    assert rt.equal(after, far.parametrizations.weight[0]._u) and far.parametrizations.weight[0].eps == 1e-6
+    # The rows of a transposed convolution are along its second dimension; others may be chosen.
+    for layer, options, rows in (
+        (nn.ConvTranspose1d(4, 2, 3), {}, 2), (nn.Conv1d(4, 2, 3), {}, 2), (nn.Conv1d(4, 2, 3), {"dim": 1}, 4),
+        (nn.Conv1d(4, 2, 3), {"dim": -1}, 3), (nn.ConvTranspose1d(4, 2, 3), {"dim": 0}, 4),
+    ):  # fmt: skip
+        original = layer.weight.detach().numpy().copy()
+        parametrizations.spectral_norm(layer, n_power_iterations=50, **options)
+        way = layer.parametrizations.weight[0]
+        assert way._u.shape == (rows,)
+        d = way.dim
+        matrix = np.moveaxis(original, d, 0).reshape(rows, -1)
+        np.testing.assert_allclose(
+            layer.weight.detach().numpy(), original / np.linalg.svd(matrix, compute_uv=False)[0], rtol=2e-3
+        )
+    v = weighted(WEIGHT, (3.0, -4.0))
+    parametrizations.spectral_norm(v, "bias")
+    np.testing.assert_allclose(v.bias.detach().numpy(), [0.6, -0.8], rtol=1e-6)
+    assert not list(v.parametrizations.bias[0].buffers())
+    with pytest.raises(errors.InvalidArgumentError, match="n_power_iterations=0"):
+        parametrizations.spectral_norm(weighted(WEIGHT), n_power_iterations=0)
+    # Two reads and a backward, double precision.
+    d = weighted(WEIGHT).double()
+    parametrizations.spectral_norm(d, n_power_iterations=20)
+    assert d.parametrizations.weight[0]._u.dtype is rt.float64
+    a, b = d.weight, d.weight
+    (a.sum() + b.sum()).backward()
+    assert d.parametrizations.weight.original.grad.shape == (2, 3)
+    with rt.no_grad():
+        d.weight = rt.tensor(WEIGHT, dtype=rt.float64) * 3
+    assert d.parametrizations.weight.original.tolist() == (3 * np.array(WEIGHT)).tolist()
+
+
+# ---- sequences in one batch ----
+
+
+def test_sequences_in_one_batch() -> None:
+    a, b, c = rt.tensor([1.0, 2.0]), rt.tensor([3.0]), rt.tensor([4.0, 5.0, 6.0])
+    assert rnn.pad_sequence([a, b]).tolist() == [[1, 3], [2, 0]]
+    assert rnn.pad_sequence(iter([a, b]), True, -1.0).tolist() == [[1, 2], [3, -1]]
+    assert rnn.pad_sequence([a, b], True, 7.0, "left").tolist() == [[1, 2], [7, 3]]
+    for first in (False, True):
+        padded = rnn.pad_sequence([a, b, c], batch_first=first)
+        parts = rnn.unpad_sequence(padded, rt.tensor([2, 1, 3]), batch_first=first)
+        assert [p.tolist() for p in parts] == [[1, 2], [3], [4, 5, 6]]
+    assert [p.tolist() for p in rnn.unpad_sequence(rnn.pad_sequence([a, b]), rt.tensor([2, 1]))] == [[1, 2], [3]]
+    packed = rnn.pack_sequence([a, b, c], enforce_sorted=False)
+    assert packed.data.tolist() == [4, 1, 3, 5, 2, 6] and packed.batch_sizes.tolist() == [3, 2, 1]
+    assert packed.sorted_indices.tolist() == [2, 0, 1] and packed.unsorted_indices.tolist() == [1, 2, 0]
+    assert [p.tolist() for p in rnn.unpack_sequence(packed)] == [[1, 2], [3], [4, 5, 6]]
+    ordered = rnn.pack_sequence([c, a, b])
+    assert ordered.sorted_indices is ordered.unsorted_indices is None
+    for bad in ([a, b, c], [b, a]):
+        with pytest.raises(RuntimeError, match="sorted"):
+            rnn.pack_sequence(bad)
+        with pytest.raises(RuntimeError, match="sorted"):
+            rnn.pack_padded_sequence(rnn.pad_sequence(bad), [len(s) for s in bad])
+    for first in (False, True):
+        padded = rnn.pad_sequence([a, b, c], batch_first=first)
+        for lengths in ([2, 1, 3], rt.tensor([2, 1, 3]), rt.tensor([2, 1, 3], dtype=rt.int32), (2.0, 1, 3)):
+            got = rnn.pack_padded_sequence(padded, lengths, first, enforce_sorted=False)
+            assert got.data.tolist() == packed.data.tolist()
+        back, lengths = rnn.pad_packed_sequence(packed, batch_first=first, padding_value=9.0)
+        want = np.array([[1, 2, 9], [3, 9, 9], [4, 5, 6]])
+        assert back.tolist() == (want if first else want.T).tolist() and lengths.tolist() == [2, 1, 3]
+        for total in (3, 5):
+            wide, lengths = rnn.pad_packed_sequence(ordered, first, total_length=total)
+            assert wide.shape == ((3, total) if first else (total, 3)) and lengths.tolist() == [3, 2, 1]
+            assert wide.sum() == 21
+    assert rnn.pad_packed_sequence(packed)[0].shape == (3, 3) and rnn.pad_packed_sequence(packed)[0][1, 1] == 0
+    with pytest.raises(ValueError, match="total_length=2 and max sequence length being 3"):
+        rnn.pad_packed_sequence(packed, total_length=2)
+    equal = rnn.pack_sequence([rt.tensor([1.0]), rt.tensor([2.0]), rt.tensor([3.0])], False)
+    assert equal.data.tolist() == [1, 2, 3]  # those of one length keep their order
+    assert rnn.invert_permutation(None) is None and rnn.invert_permutation(rt.tensor([2, 0, 1])).tolist() == [1, 2, 0]
+
+
+# ---- normalisation ----
+
+
+def test_batch_norm_that_tracks_or_does_not() -> None:
+    x = rt.tensor([[1.0, 10.0], [3.0, 30.0]])
+    average = nn.BatchNorm1d(2, momentum=None)
+    for n, mean in ((1, [2.0, 20.0]), (2, [3.0, 30.0])):
+        average(x * n if n == 1 else x * 2)
+        assert average.num_batches_tracked == n and average.running_mean.tolist() == pytest.approx(mean)
+    m = nn.BatchNorm1d(2, momentum=0.5)
+    m(x)
+    assert m.running_mean.tolist() == [1.0, 10.0] and m.running_var.tolist() == [0.5 + 1.0, 0.5 + 100.0]
+    m.eval()
+    want = (x.numpy() - [1.0, 10.0]) / np.sqrt(np.array([1.5, 100.5]) + 1e-5)
+    np.testing.assert_allclose(m(x).detach().numpy(), want, rtol=1e-5)
+    assert m.num_batches_tracked == 1
+    # Switched off afterwards, the batch's own statistics count, and the buffers stay as they are.
+    m.train()
+    m.track_running_stats = False
+    np.testing.assert_allclose(m(x).detach().numpy(), [[-1, -1], [1, 1]], rtol=1e-4)
+    assert m.running_mean.tolist() == [1.0, 10.0] and m.num_batches_tracked == 1
+    untracked = nn.BatchNorm1d(2, track_running_stats=False).eval()
+    assert untracked.running_mean is untracked.running_var is untracked.num_batches_tracked is None
+    np.testing.assert_allclose(untracked(x).detach().numpy(), [[-1, -1], [1, 1]], rtol=1e-4)
+    untracked.reset_running_stats()
+    with rt.no_grad():
+        m.weight.fill_(5), m.bias.fill_(6)
+    m.reset_running_stats()  # not tracked any more
+    assert m.running_mean.tolist() == [1.0, 10.0]
+    m.track_running_stats = True
+    m.reset_running_stats()
+    assert m.running_mean.tolist() == [0, 0] and m.running_var.tolist() == [1, 1] and m.num_batches_tracked == 0
+    assert m.weight.tolist() == [5, 5]
+    m.running_mean.fill_(3)
+    m.reset_parameters()
+    assert (m.weight.tolist(), m.bias.tolist(), m.running_mean.tolist()) == ([1, 1], [0, 0], [0, 0])
+    for kind, dims in ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,))):
+        for d in range(1, 7):
+            if d in dims:
+                assert kind(2)(rt.randn(2, 2, *[2] * (d - 2))).ndim == d
+            else:
+                with pytest.raises(ValueError, match=f"expected {' or '.join(f'{n}D' for n in dims)} input .got {d}D"):
+                    kind(2)(rt.ones([2] * d))
+    for bias, affine in ((True, True), (False, True), (True, False)):
+        for kind in (nn.BatchNorm1d, nn.InstanceNorm1d, nn.SyncBatchNorm):
+            layer = kind(2, affine=affine, bias=bias)
+            assert (layer.weight is not None, layer.bias is not None) == (affine, affine and bias)
+            assert layer.affine is affine
+    plain = nn.InstanceNorm1d(2)
+    assert plain.weight is plain.bias is plain.running_mean is None and (plain.eps, plain.momentum) == (1e-5, 0.1)
+    assert plain.affine is plain.track_running_stats is False
+
+
+def test_old_state_dicts_of_batch_norms() -> None:
+    m = nn.BatchNorm1d(2)
+    m.num_batches_tracked.fill_(7)
+    old = m.state_dict()
+    assert old._metadata[""]["version"] == 2
+    del old["num_batches_tracked"]
+    for version in (None, 1):
+        old._metadata[""] = {} if version is None else {"version": version}
+        assert not any(m.load_state_dict(old))
+        assert m.num_batches_tracked == 7
+    old._metadata[""] = {"version": 2}
+    with pytest.raises(RuntimeError, match=r"Missing key.*num_batches_tracked"):
+        m.load_state_dict(old)
+    plain = nn.BatchNorm1d(2, track_running_stats=False)
+    assert not any(plain.load_state_dict({"weight": rt.ones(2), "bias": rt.ones(2)}))
+    nothing = nn.BatchNorm1d(2)
+    nothing.num_batches_tracked = None
+    state = {k: v for k, v in nothing.state_dict().items() if k != "num_batches_tracked"}
+    nothing.load_state_dict(state, strict=False)
+
+
+def test_instance_norms() -> None:
+    for kind, dims in ((nn.InstanceNorm1d, 2), (nn.InstanceNorm2d, 3), (nn.InstanceNorm3d, 4)):
+        x = rt.randn(3, *[4] * (dims - 1))
+        layer = kind(3)
+        np.testing.assert_allclose(layer(x).numpy(), layer(x.unsqueeze(0))[0].numpy(), rtol=1e-5)
+        np.testing.assert_allclose(layer(x).numpy().reshape(3, -1).mean(1), 0, atol=1e-5)
+        for wrong in (dims - 1, dims + 2):
+            with pytest.raises(ValueError, match=f"expected {dims}D or {dims + 1}D input"):
+                layer(rt.ones([3] * wrong))
+        kind(2)(x)  # without weights the number of channels is no matter
+        with pytest.raises(ValueError, match=r"match num_features \(2\), but got: 3"):
+            kind(2, affine=True)(x)
+    m = nn.InstanceNorm1d(2, track_running_stats=True, momentum=0.5)
+    x = rt.tensor([[[1.0, 3.0], [10.0, 30.0]]])
+    m(x)
+    assert m.running_mean.tolist() == [1.0, 10.0]
+    m.eval()
+    np.testing.assert_allclose(m(x)[0, :, 0].numpy(), [0, 0], atol=1e-6)
+    assert m.running_mean.tolist() == [1.0, 10.0]
+    frozen = nn.InstanceNorm1d(2, track_running_stats=True, momentum=None)
+    frozen(x)
+    assert frozen.running_mean.tolist() == [0.0, 0.0]
+    wide = nn.InstanceNorm1d(2, eps=3.0, affine=True)
+    with rt.no_grad():
+        wide.weight.fill_(2), wide.bias.fill_(1)
+    np.testing.assert_allclose(wide(x)[0, 0].detach().numpy(), [0, 2], rtol=1e-6)  # 1 -+ 2 * 1 / sqrt(1 + 3)
+
+
+def test_conversion_to_synchronised_norms() -> None:
+    inner = nn.BatchNorm2d(3, eps=0.5, momentum=0.25, affine=False, track_running_stats=False).eval()
+    net = nn.Sequential(nn.BatchNorm1d(2), nn.Sequential(inner, nn.ReLU()), nn.InstanceNorm1d(2))
+    net[0].num_batches_tracked.fill_(5)
+    old = list(net)
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(net, "group")
+    assert made is net and made[0] is not old[0] and made[2] is old[2] and type(made[1][1]) is nn.ReLU
+    first, second = made[0], made[1][0]
+    assert type(first) is type(second) is nn.SyncBatchNorm and first.process_group == second.process_group == "group"
+    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        assert getattr(first, name) is getattr(old[0], name) and getattr(second, name) is None
+    assert (second.num_features, second.eps, second.momentum, second.affine) == (3, 0.5, 0.25, False)
+    assert second.track_running_stats is False and first.training is True and second.training is False
+    alone = nn.SyncBatchNorm.convert_sync_batchnorm(nn.BatchNorm1d(2))
+    assert type(alone) is nn.SyncBatchNorm and alone.process_group is None
+    assert nn.SyncBatchNorm.convert_sync_batchnorm(alone) is alone
+    with pytest.raises(errors.UnsupportedError, match="process groups"):
+        alone(rt.ones(2, 2))
+    assert alone.eval()(rt.ones(2, 2)).shape == (2, 2)
+    default = nn.SyncBatchNorm(2)
+    assert (default.eps, default.momentum, default.affine, default.track_running_stats) == (1e-5, 0.1, True, True)
+    with pytest.raises(errors.ShapeMismatchError, match="at least 2D input, got 1D"):
+        default.eval()(rt.ones(2))
+    some = nn.SyncBatchNorm(2, 0.5, 0.25, True, True, None, "cpu", rt.float64)
+    assert some.weight.dtype is some.running_var.dtype is rt.float64 and some.eps == 0.5
+
+
+def test_other_norms() -> None:
+    x = rt.tensor([[1.0, 3.0, 5.0, 9.0]])
+    np.testing.assert_allclose(
+        nn.LayerNorm(4, eps=1.0)(x).detach().numpy(), (x.numpy() - 4.5) / math.sqrt(9.75), rtol=1e-6
+    )
+    assert nn.LayerNorm([2, 3]).weight.shape == (2, 3) and nn.LayerNorm(3).normalized_shape == (3,)
+    assert nn.LayerNorm((2, 3)).normalized_shape == (2, 3) and nn.LayerNorm(3).eps == 1e-5
+    for affine, bias in ((True, True), (True, False), (False, True)):
+        m = nn.LayerNorm(4, elementwise_affine=affine, bias=bias)
+        assert (m.weight is not None, m.bias is not None) == (affine, affine and bias)
+        g = nn.GroupNorm(2, 4, affine=affine, bias=bias)
+        assert (g.weight is not None, g.bias is not None) == (affine, affine and bias)
+    for m in (nn.LayerNorm(4), nn.GroupNorm(2, 4), nn.RMSNorm(4)):
+        with rt.no_grad():
+            for p in m.parameters():
+                p.fill_(7)
+        m.reset_parameters()
+        assert m.weight.tolist() == [1] * 4 and (isinstance(m, nn.RMSNorm) or m.bias.tolist() == [0] * 4)
+    np.testing.assert_allclose(
+        nn.GroupNorm(2, 4, eps=3.0, affine=False)(x).numpy(),
+        [[-0.5, 0.5, -2 / math.sqrt(7), 2 / math.sqrt(7)]],
+        rtol=1e-6,
+    )
+    assert nn.GroupNorm(4, 4).eps == 1e-5
+    with pytest.raises(ValueError, match=r"num_channels \(4\) must be divisible by num_groups \(3\)"):
+        nn.GroupNorm(3, 4)
+    np.testing.assert_allclose(nn.RMSNorm(4, eps=7.0)(x).detach().numpy(), x.numpy() / math.sqrt(29 + 7), rtol=1e-6)
+    tiny = rt.full((1, 2), 1e-4)
+    eps = np.finfo(np.float32).eps
+    np.testing.assert_allclose(nn.RMSNorm(2)(tiny).detach().numpy(), 1e-4 / math.sqrt(1e-8 + eps), rtol=1e-5)
+    assert nn.RMSNorm([1, 2], elementwise_affine=False).weight is None and nn.RMSNorm([1, 2]).weight.shape == (1, 2)
+    lrn = nn.LocalResponseNorm(2)
+    assert (lrn.size, lrn.alpha, lrn.beta, lrn.k) == (2, 1e-4, 0.75, 1.0)
+    y = nn.LocalResponseNorm(2, alpha=2.0, beta=0.5, k=3.0)(rt.tensor([[[1.0], [2.0]]]))
+    np.testing.assert_allclose(y.flatten().numpy(), [1 / 2, 2 / math.sqrt(3 + 5)], rtol=1e-6)
+
+
+# ---- dtypes ----
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "eps", "largest", "tiny", "resolution"),
+    [
+        ("float16", 16, 2**-10, 65504.0, 2**-14, 1e-3),
+        ("bfloat16", 16, 2**-7, (2 - 2**-7) * 2.0**127, 2**-126, 1e-2),
+        ("float32", 32, 2**-23, (2 - 2**-23) * 2.0**127, 2**-126, 1e-6),
+        ("float64", 64, 2**-52, sys.float_info.max, sys.float_info.min, 1e-15),
+        ("complex64", 32, 2**-23, (2 - 2**-23) * 2.0**127, 2**-126, 1e-6),
+        ("complex128", 64, 2**-52, sys.float_info.max, sys.float_info.min, 1e-15),
+        ("float8_e4m3fn", 8, 2**-3, 448.0, 2**-6, 1.0),
+        ("float8_e4m3fnuz", 8, 2**-3, 240.0, 2**-7, 1.0),
+        ("float8_e5m2", 8, 2**-2, 57344.0, 2**-14, 1.0),
+        ("float8_e5m2fnuz", 8, 2**-3, 57344.0, 2**-15, 1.0),
+        ("float8_e8m0fnu", 8, 1.0, 2.0**127, 2.0**-127, 1.0),
+    ],
+)
+def test_limits_of_floating_types(
+    name: str, bits: int, eps: float, largest: float, tiny: float, resolution: float
+) -> None:
+    info = rt.finfo(getattr(rt, name))
+    assert (info.bits, info.eps, info.max, info.tiny, info.smallest_normal) == (bits, eps, largest, tiny, tiny)
+    assert info.min == (tiny if name == "float8_e8m0fnu" else -largest) and info.resolution == pytest.approx(resolution)
+    assert info.dtype == name.replace("complex64", "float32").replace("complex128", "float64")
+
+
+def test_limits_of_whole_number_types() -> None:
+    for name in ("uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"):
+        info, want = rt.iinfo(getattr(rt, name)), np.iinfo(name)
+        assert (info.min, info.max, info.bits, info.dtype) == (want.min, want.max, want.bits, name)
+    assert rt.iinfo(int).bits == 64 and repr(rt.iinfo(rt.int8)) == "iinfo(min=-128, max=127, dtype=int8)"
+    for wrong in (rt.float32, rt.bool, rt.complex64, bool, float):
+        with pytest.raises(errors.DTypeError, match="iinfo: wanted a whole-number dtype"):
+            rt.iinfo(wrong)
+    for wrong in (rt.int32, rt.bool, int, rt.uint8):
+        with pytest.raises(errors.DTypeError, match="finfo: wanted a floating-point dtype"):
+            rt.finfo(wrong)
+    assert rt.finfo().dtype == "float32" and rt.finfo(float).dtype == "float64" and rt.finfo(complex).bits == 64
+    rt.set_default_dtype(rt.float64)
+    try:
+        assert rt.finfo().bits == 64
+    finally:
+        rt.set_default_dtype(rt.float32)
+
+
+def test_properties_of_dtypes() -> None:
+    from rustorch import dtypes
+
+    sizes = {"bool": 1, "uint8": 1, "int8": 1, "int16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4,
+             "int64": 8, "float64": 8, "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4,
+             "uint64": 8}  # fmt: skip
+    for name, size in sizes.items():
+        d = getattr(rt, name)
+        assert d.itemsize == size and d.is_complex is name.startswith("complex")
+        assert d.is_floating_point is ("float" in name)
+        assert d.is_complex or d.is_signed is not (name == "bool" or name.startswith("uint"))
+        assert pickle.loads(pickle.dumps(d)) is copy.copy(d) is copy.deepcopy(d) is d
+    for name, real, wide in (
+        ("float16", "float16", "complex64"), ("float32", "float32", "complex64"), ("float64", "float64", "complex128"),
+        ("complex64", "float32", "complex64"), ("complex128", "float64", "complex128"), ("int64", "int64", "complex64"),
+    ):  # fmt: skip
+        assert getattr(rt, name).to_real() is getattr(rt, real) and getattr(rt, name).to_complex() is getattr(rt, wide)
+    for short, long in (("half", "float16"), ("float", "float32"), ("double", "float64"), ("short", "int16"),
+                        ("int", "int32"), ("long", "int64"), ("cfloat", "complex64"),
+                        ("cdouble", "complex128")):  # fmt: skip
+        assert getattr(rt, short) is getattr(rt, long)
+    for name, size in (("float8_e4m3fn", 1), ("float8_e8m0fnu", 1), ("float4_e2m1fn_x2", 1), ("complex32", 4)):
+        d = getattr(rt, name)
+        assert (
+            d.itemsize == size
+            and d.is_complex is (name == "complex32")
+            and d.is_floating_point is (name != "complex32")
+        )
+        assert pickle.loads(pickle.dumps(d)) is copy.deepcopy(d) is d and repr(d) == f"rustorch.{name}"
+        with pytest.raises(errors.UnsupportedError, match=f"no tensors of dtype rustorch.{name}"):
+            rt.zeros(1, dtype=d)
+    for given, want in ((int, rt.int64), (float, rt.float64), (bool, rt.bool), (complex, rt.complex128),
+                        (np.float32, rt.float32), (np.bool_, rt.bool), (np.dtype("int16"), rt.int16),
+                        (rt.half, rt.float16)):  # fmt: skip
+        assert dtypes.from_python(given) is want and dtypes.is_word(given)
+    for given, text in ((np.number, "expected a dtype, got"), (np.floating, "expected a dtype, got"),
+                        (np.integer, "got"),
+                        (np.dtype("datetime64[s]"), "there is no datetime64.s. dtype"), (np.longdouble, "there is no"),
+                        ("float32", "expected a dtype, got 'float32'"), (str, "expected a dtype"),
+                        (3, "got 3")):  # fmt: skip
+        with pytest.raises(errors.DTypeError, match=text):
+            dtypes.from_python(given)
+    for given, word in ((np.number, True), (np.dtype("datetime64[s]"), True), (str, False), ("int", False), (3, False)):
+        assert dtypes.is_word(given) is word
+    order = [rt.bool, rt.int64, rt.float16, rt.complex64]
+    for i, d in enumerate(order):
+        for k, target in enumerate(order):
+            assert dtypes.castable(d, target) is rt.can_cast(d, target) is (i <= k)
+    assert rt.promote_types(int, rt.float16) is rt.float16 and rt.promote_types(rt.uint8, rt.int8) is rt.int16
+
+
+# ---- generators ----
+
+
+def test_generators() -> None:
+    g = rt.Generator("cpu")
+    assert g.initial_seed() == 67280421310721 and g.device == rt.device("cpu") and g.manual_seed(5) is g
+    for seed, kept in ((5, 5), (-1, 2**64 - 1), (2**64 - 1, 2**64 - 1), (-(2**63), 2**63), (0, 0)):
+        assert g.manual_seed(seed).initial_seed() == kept
+        assert rt.manual_seed(seed) is rt.default_generator and rt.initial_seed() == kept
+    for wrong in (2**64, -(2**63) - 1):
+        with pytest.raises(errors.InvalidArgumentError, match=r"must lie in \[-2\*\*63, 2\*\*64\)"):
+            g.manual_seed(wrong)
+        with pytest.raises(errors.InvalidArgumentError):
+            rt.manual_seed(wrong)
+    for wrong in ("x", None, [1]):
+        with pytest.raises((TypeError, errors.RustorchError), match="seed"):
+            rt.manual_seed(wrong)
+    state = g.manual_seed(3).get_state()
+    assert state.dtype is rt.uint8 and state.shape == (5056,)
+    first = rt.rand(3, generator=g).tolist()
+    other = rt.Generator()
+    assert other.set_state(state) is other and rt.rand(3, generator=other).tolist() == first
+    same = g.clone_state()
+    assert same is not g and rt.rand(2, generator=same).tolist() == rt.rand(2, generator=g).tolist()
+    assert rt.rand(2, generator=pickle.loads(pickle.dumps(g))).tolist() == rt.rand(2, generator=g).tolist()
+    assert g.seed() == g.initial_seed() != g.seed() and rt.seed() == rt.initial_seed()
+    with pytest.raises(errors.RustorchError):
+        g.set_state(rt.zeros(3, dtype=rt.uint8))
+    rt.manual_seed(1)
+    kept = rt.get_rng_state()
+    with rt.random.fork_rng():
+        rt.rand(1)
+    assert rt.equal(kept, rt.get_rng_state())
+    with rt.random.fork_rng([0], False):
+        rt.rand(1)
+    assert not rt.equal(kept, rt.get_rng_state())
+    before = rt.get_rng_state()
+    with pytest.raises(KeyError), rt.random.fork_rng(devices=[]):
+        rt.rand(1)
+        raise KeyError
+    assert rt.equal(before, rt.get_rng_state())
+    assert rt.set_rng_state(kept) is None and rt.equal(kept, rt.get_rng_state())
+    with pytest.raises((errors.RustorchError, NotImplementedError)):
+        rt.Generator("cuda")
+
+
+# ---- the first names ----
+
+
+def test_the_first_names() -> None:
+    T, V = rt.PyTensor, rt.PyVariable
+    t = T([1, 2, 3, 4, 5, 6], [2, 3])
+    assert type(t) is T and t.tolist() == [[1, 2, 3], [4, 5, 6]] and t.dtype is rt.float32 and T([1]).shape == (1,)
+    assert T(rt.ones(2, dtype=rt.int32)).dtype is rt.int32
+    with pytest.raises(errors.ShapeMismatchError, match=r"6 numbers do not fill the shape \[4\]") as e:
+        T([1, 2, 3, 4, 5, 6], (4,))
+    assert (e.value.op, e.value.shape1, e.value.shape2) == ("PyTensor", (6,), (4,))
+    for wrong, text in (([], "must not be empty"), ([0], "must be positive, got"), ([2, -3], "positive")):
+        with pytest.raises(errors.InvalidArgumentError, match=text):
+            rt.classic.validate_dimensions(wrong)
+    assert rt.classic.validate_dimensions([1, "2"]) == (1, 2)
+    a = np.ones(2, dtype=np.float32)
+    shared = T.from_numpy(a)
+    a[0] = 5
+    assert type(shared) is T and shared.tolist() == [5, 1]
+    v = V([1.0, 2.0], requires_grad=True)
+    assert v.requires_grad and not V([1]).requires_grad and V([1]).dtype is rt.float32 and v.grad is None
+    (v * v).sum().backward()
+    assert v.grad.tolist() == v.grad().tolist() == [2, 4] and type(v.grad()) is rt.Tensor
+    v.grad = None
+    assert v.grad is None
+    V.from_data([1, 2, 3, 4], [2, 2], True).backward()
+    w = V.from_data([1, 2, 3, 4], [2, 2], True)
+    w.backward()
+    assert w.grad.tolist() == [[1, 1], [1, 1]]
+    w.backward(rt.full((2, 2), 3.0))
+    assert w.grad.tolist() == [[4, 4], [4, 4]] and not V.from_data([1], [1]).requires_grad
+    base = rt.zeros(2)
+    V(base).fill_(1)
+    assert base.tolist() == [1, 1]
+
+
+# ---- comparing and making ----
+
+
+def differs(actual: Any, expected: Any, **options: Any) -> str:
+    with pytest.raises(AssertionError) as e:
+        rt.testing.assert_close(actual, expected, **options)
+    return str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rtol", "atol"),
+    [("float16", 1e-3, 1e-5), ("bfloat16", 1.6e-2, 1e-5), ("float32", 1.3e-6, 1e-5), ("float64", 1e-7, 1e-7),
+     ("complex64", 1.3e-6, 1e-5), ("complex128", 1e-7, 1e-7)],
+)  # fmt: skip
+def test_tolerances_follow_from_dtypes(dtype: str, rtol: float, atol: float) -> None:
+    d = getattr(rt, dtype)
+    text = differs(rt.zeros(2, dtype=d), rt.ones(2, dtype=d))
+    assert f"(up to {atol} allowed)" in text and f"(up to {rtol} allowed)" in text
+    if dtype.endswith(("64", "128", "32")):
+        kind = rt.float64 if dtype == "float64" else d
+        for value, tolerance in ((0.0, atol), (1000.0, atol + 1000 * rtol)):
+            expected = rt.tensor([value], dtype=kind)
+            near, far = (rt.tensor([value + f * tolerance], dtype=kind) for f in (0.9, 1.2))
+            rt.testing.assert_close(near, expected)
+            differs(far, expected)
+
+
+def test_what_assert_close_says() -> None:
+    close = rt.testing.assert_close
+    text = differs(rt.tensor([[1.0, 2.0], [3.0, 4.0]]), rt.tensor([[1.0, 2.5], [7.0, 4.0]]))
+    assert text == (
+        "Tensor-likes are not close!\n\nMismatched elements: 2 / 4 (50.0%)\n"
+        "Greatest absolute difference: 4.0 at index (1, 0) (up to 1e-05 allowed)\n"
+        f"Greatest relative difference: {rt.tensor(4.0 / 7.0).item()} at index (1, 0) (up to 1.3e-06 allowed)"
+    )
+    assert differs(1.0, 1.5) == (
+        "Scalars are not close!\n\nExpected 1.5 but got 1.0.\nAbsolute difference: 0.5 (up to 1e-07 allowed)\n"
+        f"Relative difference: {0.5 / 1.5} (up to 1e-07 allowed)"
+    )
+    assert differs(rt.tensor([1]), rt.tensor([3])).startswith("Tensor-likes are not equal!")
+    assert "difference: 2.0 at index (0,) (up to 0.0" in differs(rt.tensor([1]), rt.tensor([3]))
+    assert differs([rt.ones(1)], [rt.ones(1)] * 2) == "The length of the sequences mismatch: 1 != 2"
+    assert differs({"a": [1, 2]}, {"a": [1, 3]}).startswith("Scalars are not equal at ['a'][1]!")
+    assert differs({"a": 1, "c": 2}, {"b": 1, "a": 1}).endswith("do not match: missing ['b'], not expected ['c']")
+    assert differs([{"a": 1}], [{}]) == "The keys of the mappings do not match[0]: missing [], not expected ['a']"
+    assert "None mismatch at [0]: None is not 1" in differs([None], [1]) and "is not None" in differs(rt.ones(1), None)
+    close(None, None)
+    assert "Booleans mismatch: True is not False" in differs(True, False)
+    assert "'shape' do not match" in differs(rt.ones(1), rt.ones(1, 1))
+    assert "'device' do not match" in differs(rt.ones(1), rt.ones(1, device="meta"))
+    close(rt.ones(1, device="meta"), rt.zeros(1, device="meta"))
+    assert "'dtype' do not match: rustorch.float32" in differs(rt.ones(1), rt.ones(1).double())
+    close(rt.ones(1), rt.ones(1, dtype=rt.int64), check_dtype=False)
+    a, b = rt.ones(2, 3), rt.ones(3, 2).T
+    close(a, b)
+    assert "'stride()' do not match: (3, 1) != (1, 2)" in differs(a, b, check_stride=True)
+    close(a, rt.ones(2, 3), check_stride=True)
+    # One tolerance for all, or none at all.
+    close(rt.tensor([1.0]), rt.tensor([1.4]), rtol=0.0, atol=0.5)
+    close(rt.tensor([1.0]), rt.tensor([1.4]), rtol=0.3, atol=0.0)
+    differs(rt.tensor([1.0]), rt.tensor([1.4]), rtol=0.2, atol=0.0)
+    assert differs(rt.tensor([1.0]), rt.tensor([2.0]), rtol=0.0, atol=0.0).startswith("Tensor-likes are not equal!")
+    # Of two dtypes the wider tolerance counts, and numbers are compared in the wider dtype.
+    close(rt.tensor([1.0], dtype=rt.float16), rt.tensor([1.0009], dtype=rt.float64), check_dtype=False)
+    nan = float("nan")
+    close([nan, rt.tensor([nan])], [nan, rt.tensor([nan])], equal_nan=True)
+    assert "Scalars are not close" in differs(nan, nan)
+    assert "absolute difference: nan at index (1,)" in differs(rt.tensor([0.0, nan, 1.0]), rt.tensor([0.0, 1.0, 2.0]))
+    inf = float("inf")
+    close(rt.tensor([inf, -inf]), rt.tensor([inf, -inf]))
+    differs(rt.tensor([inf]), rt.tensor([-inf]))
+    assert "2 / 3 (66.7%)" in differs(rt.tensor([True, False, True]), rt.tensor([False, True, True]))
+    close(np.ones(2), np.ones(2))
+    assert "Mismatched elements: 1 / 2" in differs(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
+    close(np.float64(1.0), 1.0)
+    close(np.int64(1), 1)
+    assert "(d)types do not match" in differs(np.float32(1.0), 1) and "Booleans" in differs(np.bool_(True), False)
+    close((1, [2.0]), (1, [2.0]))
+    close([1, 2], (1, 2))
+    close("abc", "abc")
+    assert "'abc' is not 'abd'" in differs("abc", "abd") and "'a' is not 'b'" in differs(["a"], ["b"])
+    close(OrderedDict(a=1), {"a": 1})
+    close(rt.tensor(1.0), rt.tensor(1.0, requires_grad=True))
+    close(rt.ones(1), nn.Parameter(rt.ones(1)))
+    assert differs(1, 2, msg=lambda m: f"<{m[:7]}>") == "<Scalars>" and differs(1, 2, msg="own") == "own"
+    close(rt.ones(0), rt.ones(0))
+    for values in ((1 + 2j, 1 + 2j), (rt.tensor([1 + 2j]), rt.tensor([1 + 2j]))):
+        close(*values)
+    assert "absolute difference: 5.0 at index (0,)" in differs(rt.tensor([1 + 2j]), rt.tensor([4 + 6j]))
+    differs(rt.tensor([2**62 + 1]), rt.tensor([2**62]))
+    # Numbers are compared with all their digits.
+    close(1.0, 1.0 + 1e-8)
+    differs(1.0, 1.0 + 5e-7)
+    differs(2**62 + 1, 2**62)
+    close(2**70, 2**70)
+    differs(2**70, 2**71)
+    differs(1 + 1e-6j, 1 + 2e-6j)
+    assert differs(1, 2).startswith("Scalars are not equal!\n\nExpected 2 but got 1.")
+    differs(rt.tensor([200], dtype=rt.uint8), rt.tensor([100], dtype=rt.uint8))
+
+
+def test_the_old_form_of_assert_close() -> None:
+    near = rt.testing.assert_allclose
+    near(rt.ones(2), [1.0, 1.0])
+    near([1.0, float("nan")], rt.tensor([1.0, float("nan")]))
+    near(rt.ones(2), rt.ones(2, dtype=rt.float64))
+    near(rt.ones(1), rt.tensor([1.2]), 0.0, 0.3)
+    for arguments, options in (
+        ((rt.ones(1), rt.tensor([1.2])), {}), (([float("nan")], [float("nan")]), {"equal_nan": False}),
+        ((rt.ones(1), [1.2], 0.0, 0.1), {}), ((rt.ones(1), rt.tensor([1.2])), {"rtol": 0.1, "atol": 0.0}),
+    ):  # fmt: skip
+        with pytest.raises(AssertionError):
+            near(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [("bool", 0, 1), ("uint8", 0, 9), ("int8", -9, 9), ("int64", -9, 9), ("float32", -9, 9), ("float16", -9, 9),
+     ("complex64", -9, 9), ("uint16", 0, 9)],
+)  # fmt: skip
+def test_numbers_that_make_tensor_draws(name: str, least: int, most: int) -> None:
+    rt.manual_seed(0)
+    d = getattr(rt, name)
+    t = rt.testing.make_tensor((500,), dtype=d)
+    parts = rt.view_as_real(t) if d.is_complex else t.to(rt.int64) if not d.is_floating_point else t.float()
+    if d.is_floating_point or d.is_complex:
+        assert least <= parts.min() < least + 0.5 and most - 0.5 < parts.max() <= most
+    else:
+        assert (parts.min(), parts.max()) == (least, most)
+    assert not t.requires_grad and t.is_contiguous()
+
+
+def test_options_of_make_tensor() -> None:
+    make = rt.testing.make_tensor
+    rt.manual_seed(0)
+    assert make([2, 3], dtype=rt.float32).shape == make((2, 3), dtype=rt.bool).shape == (2, 3)
+    assert make(dtype=rt.float32).shape == () and make(4, dtype=rt.int32).shape == (4,)
+    t = make(100, dtype=rt.float64, low=2, high=3)
+    assert 2 <= t.min() <= t.max() < 3 and set(make(50, dtype=rt.int64, low=1.5, high=4).tolist()) == {2, 3}
+    assert make(2, dtype=rt.float32, device="meta").is_meta and make(2, dtype=rt.int64, device="meta").is_meta
+    assert make(2, dtype=rt.complex64, device="meta").is_meta and make(3, dtype=rt.float32, high=-8, low=-9).max() <= -8
+    spread = make(2, 3, dtype=rt.float32, noncontiguous=True)
+    assert spread.shape == (2, 3) and spread.stride() == (6, 2) and spread.storage_offset() == 1
+    assert make(1, dtype=rt.float32, noncontiguous=True).is_contiguous()
+    assert make(2, dtype=rt.float32, noncontiguous=True).stride() == (2,)
+    without = make(200, dtype=rt.int64, low=0, high=2, exclude_zero=True)
+    assert set(without.tolist()) == {1} and set(make(50, dtype=rt.bool, exclude_zero=True).tolist()) == {True}
+    assert 0 not in make(200, dtype=rt.uint8, exclude_zero=True).tolist()
+    asking = make(2, dtype=rt.float32, requires_grad=True)
+    assert asking.requires_grad and asking.is_leaf
+
+
+# ---- arrays and buffers ----
+
+
+def test_arrays_and_tensors() -> None:
+    t = rt.arange(6.0).reshape(2, 3)
+    face = t.T.__array_interface__
+    assert (face["shape"], face["typestr"], face["strides"], face["version"]) == ((3, 2), "<f4", (4, 12), 3)
+    assert face["data"] == (t.data_ptr(), False)
+    asking = rt.ones(2, requires_grad=True)
+    for call in (lambda: asking.numpy(), lambda: np.asarray(asking)):
+        with pytest.raises(RuntimeError, match="requires grad"):
+            call()
+    forced = asking.numpy(force=True)
+    forced[0] = 5
+    assert asking[0] == 5
+    assert np.asarray(t).dtype == np.float32 and np.shares_memory(np.asarray(t), t.numpy())
+    assert not np.shares_memory(np.array(t), t.numpy()) and np.asarray(t, dtype=np.float64).dtype == np.float64
+    assert t.__array__(np.float32) is not None and np.shares_memory(t.__array__(np.float32, False), t.numpy())
+    assert not np.shares_memory(t.__array__(None, True), t.numpy()) and t.__array__(np.int32).dtype == np.int32
+    with pytest.raises(errors.InvalidArgumentError, match="a copy is needed to convert float32 to float64"):
+        t.__array__(np.float64, copy=False)
+    with pytest.raises(errors.DTypeError, match="NumPy has no bfloat16"):
+        rt.ones(1, dtype=rt.bfloat16).numpy()
+    with pytest.raises(errors.DTypeError, match="meta"):
+        rt.ones(1, device="meta").numpy()
+    a = np.arange(6.0).reshape(2, 3)
+    for view in (a, a.T, a[:, ::2], a[1:], np.broadcast_to(a, (2, 2, 3)), a[:1, ::-3], np.zeros((0, 3))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            got = rt.from_numpy(view)
+        assert got.tolist() == view.tolist() and got.dtype is rt.float64
+        assert np.shares_memory(got.numpy(), a) is (view.flags.writeable and view.size > 0)
+    for wrong, text in (
+        (a[::-1], "negative strides"), (a[:, ::-1], "negative strides"),
+        (np.zeros(3, dtype=[("a", "i1"), ("b", "<f8")])["b"], "strides must be whole elements"),
+    ):  # fmt: skip
+        with pytest.raises(errors.InvalidArgumentError, match=text):
+            rt.from_numpy(wrong)
+    for wrong, text in (
+        (np.float64(1), "expected np.ndarray .got float64"), ([1], "got list"), (np.array(["a"]), "np.ndarray of type"),
+    ):  # fmt: skip
+        with pytest.raises(errors.DTypeError, match=text):
+            rt.from_numpy(wrong)
+    fixed = np.ones(2)
+    fixed.flags.writeable = False
+    with pytest.warns(UserWarning, match="read-only"):
+        mine = rt.from_numpy(fixed)
+    mine[0] = 2
+    assert fixed[0] == 1
+    assert (
+        rt.tensor(np.arange(3, dtype=">i4")).tolist() == [0, 1, 2] and rt.tensor(a[::-1]).tolist() == a[::-1].tolist()
+    )
+    for data, shared in ((a, True), (a[::-1], False), (a[:, 1:], True), (np.float64(3), False), (fixed, False)):
+        got = rt.as_tensor(data)
+        assert got.tolist() == data.tolist() and (got.dtype is rt.float64)
+        assert (got.ndim > 0 and np.shares_memory(got.numpy(), data)) is shared
+    odd = np.zeros(3, dtype=[("a", "i1"), ("b", "<f8")])["b"]
+    assert rt.as_tensor(odd).tolist() == [0, 0, 0]
+    assert rt.as_tensor(a, dtype=rt.float32).dtype is rt.float32 and rt.as_tensor(a, device="meta").is_meta
+    assert rt.as_tensor(t) is t and rt.as_tensor(t, dtype=rt.int64).dtype is rt.int64
+    assert rt.as_tensor(t, device="meta").is_meta and rt.as_tensor([1, 2], rt.float64).dtype is rt.float64
+    with rt.device("meta"):
+        assert rt.as_tensor([1.0]).is_meta
+
+
+def test_asarray() -> None:
+    a, t = np.arange(3.0), rt.arange(3.0)
+    assert rt.asarray(t) is t and rt.asarray(t, copy=False) is t and rt.asarray(t, copy=True) is not t
+    assert rt.asarray(t, copy=True).data_ptr() != t.data_ptr() and rt.asarray(t, dtype=rt.int64).tolist() == [0, 1, 2]
+    assert np.shares_memory(rt.asarray(a).numpy(), a) and not np.shares_memory(rt.asarray(a, copy=True).numpy(), a)
+    assert np.shares_memory(rt.asarray(a, copy=False).numpy(), a)
+    for wrong, kind in (([1.0], "list"), (3, "int")):
+        with pytest.raises(errors.InvalidArgumentError, match=f"a {kind} cannot be made a tensor"):
+            rt.asarray(wrong, copy=False)
+    for given in (a, t):
+        with pytest.raises(errors.InvalidArgumentError, match="int64 without a copy"):
+            rt.asarray(given, dtype=rt.int64, copy=False)
+    assert rt.asarray([], copy=False).shape == (0,) and rt.asarray(rt.ones(0), copy=True).shape == (0,)
+    asking = rt.ones(2, requires_grad=True)
+    assert rt.asarray(asking) is asking and not rt.asarray(asking, requires_grad=False).requires_grad
+    assert rt.asarray(asking * 2).grad_fn is not None and rt.asarray(asking, requires_grad=True) is asking
+    assert rt.asarray([1.0], requires_grad=True).requires_grad and not rt.asarray([1.0]).requires_grad
+    assert rt.asarray(asking * 2, requires_grad=True).grad_fn is not None
+    for options in ({}, {"copy": True}, {"requires_grad": True, "dtype": rt.float64}):
+        got = rt.asarray([1.0, 2.0], device="meta", **options)
+        assert got.is_meta and got.requires_grad is ("requires_grad" in options)
+        assert got.dtype is options.get("dtype", rt.float32) and rt.asarray(t, device="meta").is_meta
+    assert rt.asarray(t, device="cpu") is t
+
+
+def test_buffers() -> None:
+    b = bytearray(range(16))
+    t = rt.frombuffer(b, dtype=rt.int16)
+    assert t.shape == (8,) and t.dtype is rt.int16
+    t[0] = 99
+    assert b[0] == 99
+    assert rt.frombuffer(b, dtype=rt.uint8, count=3, offset=4).tolist() == [4, 5, 6]
+    assert rt.frombuffer(b, dtype=rt.uint8, offset=15).tolist() == [15]
+    assert rt.frombuffer(b, dtype=rt.int32, count=4).shape == (4,) and rt.frombuffer(
+        b, dtype=rt.int32, count=1
+    ).shape == (1,)
+    assert rt.frombuffer(b, dtype=rt.int32, count=-5).shape == (4,)
+    assert rt.frombuffer(bytearray(8), dtype=rt.float32, requires_grad=True).requires_grad
+    assert not rt.frombuffer(bytearray(8), dtype=rt.float32).requires_grad
+    assert rt.frombuffer(np.zeros((2, 2), dtype=np.float32), dtype=rt.float32).shape == (4,)
+    for options, text in (
+        ({"count": 0}, "must not be 0"), ({"offset": 16}, "minus 1"), ({"offset": -1}, "non-negative"),
+        ({"dtype": rt.int32, "offset": 2}, "must be a multiple of element size .4."),
+        ({"dtype": rt.int32, "count": 5}, "5 . 4 bytes"),
+        ({"dtype": rt.int32, "count": 4, "offset": 4}, "after offset .4 bytes"),
+        ({"dtype": rt.int32, "count": 1, "offset": 2}, "not aligned for rustorch.int32"),
+    ):  # fmt: skip
+        with pytest.raises(errors.InvalidArgumentError, match=text):
+            rt.frombuffer(b, **{"dtype": rt.uint8, **options})
+    with pytest.raises(errors.InvalidArgumentError, match=r"length .0. and count .-1."):
+        rt.frombuffer(bytearray(), dtype=rt.uint8)
+    for wrong in ([1], np.zeros((2, 2))[:, :1]):
+        with pytest.raises(errors.DTypeError, match="wanted a buffer with its bytes in a row"):
+            rt.frombuffer(wrong, dtype=rt.uint8)
+    with pytest.warns(UserWarning, match="read-only"):
+        t = rt.frombuffer(bytes(range(12)), dtype=rt.int16, count=2, offset=4)
+    assert t.tolist() == [4 + 5 * 256, 6 + 7 * 256]
+
+
+def test_capsules() -> None:
+    class Old:
+        """Of before versions."""
+
+        def __init__(self, t: Any) -> None:
+            self.t = t
+
+        def __dlpack__(self) -> Any:
+            return self.t.__dlpack__()
+
+    t = rt.arange(3.0)
+    for source in (
+        t,
+        t.numpy(),
+        Old(t),
+        t.__dlpack__(),
+        t.__dlpack__(max_version=(1, 0)),
+        t.__dlpack__(max_version=(0, 8)),
+    ):
+        got = rt.from_dlpack(source)
+        assert got.tolist() == [0, 1, 2] and got.data_ptr() == t.data_ptr() and not got.requires_grad
+    assert "dltensor_versioned" in repr(t.__dlpack__(max_version=(1, 0)))
+    for capsule in (t.__dlpack__(), t.__dlpack__(max_version=(0, 9))):
+        assert '"dltensor"' in repr(capsule)
+    assert rt.from_dlpack(t.__dlpack__(copy=True)).data_ptr() != t.data_ptr()
+    assert t.__dlpack__(dl_device=(1, 0)) is not None and t.__dlpack_device__() == (1, 0)
+    used = t.__dlpack__()
+    rt.from_dlpack(used)
+    with pytest.raises(errors.InvalidArgumentError, match="consumed already"):
+        rt.from_dlpack(used)
+    with pytest.raises(errors.DTypeError, match="with __dlpack__, got list"):
+        rt.from_dlpack([1])
+    with pytest.raises(errors.InvalidArgumentError, match=r"only the CPU .1, 0. can be exported to, got \(2, 0\)"):
+        t.__dlpack__(dl_device=(2, 0))
+    asking = rt.ones(2, requires_grad=True)
+    with pytest.raises(errors.AutogradError, match="require gradient"):
+        asking.__dlpack__()
+    assert not rt.from_dlpack(asking).requires_grad
+    with pytest.raises(ValueError, match="meta"):
+        rt.ones(1, device="meta").__dlpack_device__()
+
+
+# ---- TensorBoard ----
+
+
+def test_events_get_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    calls: list[Any] = []
+
+    class Writer:
+        def __getattribute__(self, name: str) -> Any:
+            return object.__getattribute__(self, name)
+
+    def method(name: str) -> Any:
+        def f(self: Any, *args: Any, **kwargs: Any) -> Any:
+            """Adds."""
+            calls.append((name, args, kwargs))
+            return name
+
+        return f
+
+    names = ("add_scalar", "add_scalars", "add_histogram", "add_image", "add_images", "add_video", "add_audio",
+             "add_embedding", "add_pr_curve", "add_mesh", "add_hparams", "add_text", "add_graph")  # fmt: skip
+    for name in names:
+        setattr(Writer, name, method(name))
+    package: Any = types.ModuleType("tensorboardX")
+    package.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "tensorboardX", package)
+    monkeypatch.delitem(sys.modules, "rustorch.utils.tensorboard", raising=False)
+    try:
+        w = importlib.import_module("rustorch.utils.tensorboard").SummaryWriter()
+        assert isinstance(w, Writer)
+        t = rt.ones(2, requires_grad=True)
+        for name in names[:-2]:
+            assert (
+                getattr(w, name)("tag", t, {"a": [t, (t, 3)]}, k=t) == name
+                and getattr(type(w), name).__doc__ == "Adds."
+            )
+            called, (tag, plain, nested), options = calls[-1]
+            assert called == name == getattr(type(w), name).__name__ and tag == "tag" and type(plain) is np.ndarray
+            assert type(nested["a"]) is list and type(nested["a"][1]) is tuple and nested["a"][1][1] == 3
+            assert type(nested["a"][0]) is type(nested["a"][1][0]) is type(options["k"]) is np.ndarray
+        with pytest.raises(errors.UnsupportedError, match="add_graph"):
+            w.add_graph(nn.ReLU())
+    finally:
+        sys.modules.pop("rustorch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ModuleNotFoundError, match="package tensorboardX, which is not installed") as e:
+        importlib.import_module("rustorch.utils.tensorboard")
+    assert e.value.name == "tensorboardX" and e.value.__suppress_context__
