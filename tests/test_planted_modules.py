@@ -6,12 +6,13 @@ Pruning, fusion, parametrisations, normalisation; limits of dtypes; `assert_clos
 from __future__ import annotations
 
 import copy
+import io
 import math
 import pickle
 import sys
 import types
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, namedtuple
 from typing import Any
 
 import numpy as np
@@ -1118,3 +1119,365 @@ def test_events_get_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModuleNotFoundError, match="package tensorboardX, which is not installed") as e:
         importlib.import_module("rustorch.utils.tensorboard")
     assert e.value.name == "tensorboardX" and e.value.__suppress_context__
+
+
+# ---- devices ----
+
+
+def test_devices() -> None:
+    d = rt.device
+    for given, kind, index, text in (
+        (("cpu",), "cpu", None, "cpu"), ((), "cpu", None, "cpu"), (("cuda:10",), "cuda", 10, "cuda:10"),
+        ((3,), "cuda", 3, "cuda:3"),
+        (("cuda", 1), "cuda", 1, "cuda:1"), ((d("cuda:1"),), "cuda", 1, "cuda:1"),
+        ((d("cuda:1"), 2), "cuda", 2, "cuda:2"),
+        (("meta", 0), "meta", 0, "meta:0"), ((d("cpu"), 0), "cpu", 0, "cpu:0"),
+    ):  # fmt: skip
+        it = d(*given)
+        assert (it.type, it.index, str(it)) == (kind, index, text) and it == d(text) and hash(it) == hash(d(text))
+        assert repr(it) == f"device(type='{kind}'" + (")" if index is None else f", index={index})")
+        assert pickle.loads(pickle.dumps(it)) == copy.deepcopy(it) == it
+    assert (
+        d("cuda", index=1) == d(type="cuda:1")
+        and d("cuda") != d("cuda:0")
+        and d("cpu") != "cpu"
+        and d("cpu") != d("meta")
+    )
+    for name in ("mps", "xpu", "mtia", "hpu", "xla", "privateuseone"):
+        assert d(name).type == name
+    for wrong in ("cuda:", "cuda:-1", "cuda:x", "cuda:²", "cuda:1:1"):
+        with pytest.raises(errors.RustorchError, match="Invalid device string"):
+            d(wrong)
+    with pytest.raises(errors.RustorchError, match="Invalid device string"):
+        d("cuda:1", 1)
+    with pytest.raises(errors.RustorchError, match=r"Expected one of cpu, cuda, .* string: gpu"):
+        d("gpu")
+    for wrong in (None, 1.5, ["cpu"]):
+        with pytest.raises(errors.DTypeError, match="wanted a name such as 'cpu'"):
+            d(wrong)
+    with pytest.raises(errors.UnsupportedError, match="there is no device 'cuda:1' here"), d("cuda:1"):
+        pass
+    with d("meta") as outer:
+        assert outer == d("meta") and rt.ones(1).is_meta
+        with d("cpu"):
+            assert not rt.ones(1).is_meta
+            with outer:
+                assert rt.ones(1).is_meta
+            assert not rt.ones(1).is_meta
+        assert rt.ones(1).is_meta
+    assert not rt.ones(1).is_meta
+    for given, place in (("meta", "meta"), (d("cpu"), "cpu"), ("meta", "meta"), (None, "cpu")):
+        rt.set_default_device(given)
+        try:
+            assert rt.zeros(1).device.type == rt.get_default_device().type == rt.tensor([1.0]).device.type == place
+        finally:
+            rt.set_default_device(None)
+    t = rt.ones(2)
+    assert t.to("cpu") is t and t.to("meta").is_meta and t.to("meta").to("meta").shape == (2,)
+    with pytest.raises(NotImplementedError, match=r"Cannot copy out of meta tensor; no data"):
+        t.to("meta").to("cpu")
+    asking = rt.ones(2, 3, requires_grad=True)
+    gone = (asking * 2).to("meta")
+    assert gone.is_meta and gone.requires_grad and gone.shape == (2, 3)
+    with rt.no_grad():
+        assert not asking.to("meta").requires_grad
+    with pytest.raises(errors.UnsupportedError, match="no elements that could go back"):
+        gone.backward(rt.ones(2, 3, device="meta"))
+
+
+def test_modules_on_other_devices() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    weight = net[0].weight
+    weight.requires_grad_(False)
+    net[0].bias.grad = rt.ones(3)
+    assert net.to("meta") is net and net[0].weight is not weight and not weight.is_meta
+    assert all(t.is_meta for t in net.state_dict().values()) and type(net[0].weight) is nn.Parameter
+    assert not net[0].weight.requires_grad and net[0].bias.requires_grad and net[0].bias.grad.is_meta
+    assert len(list(net.parameters())) == 4 and net[0](rt.ones(5, 2, device="meta")).shape == (5, 3)
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        net.to("cpu")
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        net.cpu()
+    net.to_empty(device="cpu", recurse=False)
+    assert net[0].weight.is_meta
+    net.to_empty(device="cpu")
+    assert not any(t.is_meta for t in net.state_dict().values()) and net[0].weight.shape == (3, 2)
+    lazy = nn.LazyLinear(3).to("meta")
+    assert isinstance(lazy.weight, nn.UninitializedParameter) and lazy.weight.is_meta and lazy.weight.requires_grad
+    assert nn.LazyLinear(3).requires_grad_(False).to("meta").weight.requires_grad is False
+    c = nn.Linear(1, 1).to(rt.complex64)
+    assert c.weight.dtype is c.bias.dtype is rt.complex64 and c.to(rt.complex128).weight.dtype is rt.complex128
+    for wrong in (rt.int64, rt.bool):
+        with pytest.raises(TypeError, match="floating point or complex dtypes, but got desired dtype=rustorch"):
+            c.to(wrong)
+    norm = nn.BatchNorm1d(2).to("meta", rt.float64)
+    assert norm.weight.dtype is rt.float64 and norm.num_batches_tracked.dtype is rt.int64 and norm.weight.is_meta
+    assert norm.num_batches_tracked.is_meta
+    plain = nn.Linear(1, 1)
+    before = plain.weight.data_ptr()
+    assert plain.to("cpu").weight.data_ptr() == plain.cpu().weight.data_ptr() == before
+    typed = nn.BatchNorm1d(2).type(rt.float64)
+    assert {t.dtype for t in typed.state_dict().values()} == {rt.float64}
+
+
+def test_indices_of_other_kinds() -> None:
+    far = rt.zeros(3, 4, device="meta")
+    whole, mask = rt.tensor([0, 2]), rt.tensor([True, False, True])
+    assert far[whole].shape == far[whole.to("meta")].shape == (2, 4) and far[:, whole].shape == (3, 2)
+    assert far[mask].shape == far[mask.to(rt.uint8)].shape == (2, 4) and far[None, 1, ..., 1:].shape == (1, 3)
+    assert far[rt.ones(3, 4, dtype=rt.bool)].shape == (12,) and far[:, [True, False, False, True], None].shape == (
+        3,
+        2,
+        1,
+    )
+    assert far[whole].is_meta and far[1].is_meta and far[mask].is_meta
+    for wrong in (rt.tensor(1.0), rt.tensor(1j), rt.tensor([1j])):
+        with pytest.raises(errors.IndexOutOfRangeError, match="long, int, byte or bool tensors, got rustorch"):
+            rt.zeros(3)[wrong]
+    c = rt.zeros(3, dtype=rt.complex64)
+    c[0], c[rt.tensor([1, 2])], c[mask] = 1j, 2 + 1j, 5j
+    assert c.tolist() == [5j, 2 + 1j, 5j]
+    f = rt.zeros(3)
+    f[whole] = 2
+    f[1] = True
+    assert f.tolist() == [2, 1, 2]
+    f[rt.tensor([0, 1])] = [7, 8]
+    assert f.tolist() == [7, 8, 2]
+    wide = rt.zeros(2, 2, dtype=rt.float64)
+    wide[rt.tensor([True, False])] = rt.tensor(1.5)
+    wide[rt.tensor([[False, False], [False, True]])] = rt.tensor([[2.5]])
+    assert wide.tolist() == [[1.5, 1.5], [0, 2.5]]
+    for text, index in (("too many indices for tensor of dimension 1", (0, 0)), ("a single ellipsis", (..., ...)),
+                        ("index 7 out of range for tensor of size", 7),
+                        (f"index {10**30} is out of bounds for dimension 0 with size 3", 10**30),
+                        (f"index {10**30} is out of bounds for dimension 1 with size 3", (None, 10**30))):  # fmt: skip
+        with pytest.raises(errors.IndexOutOfRangeError, match=text):
+            f[index]
+    with pytest.raises(errors.DTypeError, match="got str"):
+        f["a"]
+    assert f[[]].shape == (0,) and f[rt.tensor([], dtype=rt.int64)].shape == (0,)
+    with pytest.raises(errors.IndexOutOfRangeError):
+        f[rt.tensor([])]
+    holds_itself: list[Any] = []
+    holds_itself.append(holds_itself)
+    with pytest.raises(errors.RustorchError):
+        f[holds_itself]
+
+
+# ---- gradients ----
+
+
+def test_numbers_of_parts_are_checked() -> None:
+    check, twice = rt.autograd.gradcheck, rt.autograd.gradgradcheck
+    z = rt.tensor([1 + 2j, 0.5 - 1j], dtype=rt.complex128, requires_grad=True)
+    x = rt.tensor([1.0, 2.0], dtype=rt.float64, requires_grad=True)
+    assert check(lambda a: a * a, z) is True and check(lambda a, b: (a * b, a.abs()), (z, x)) is True
+    assert check(lambda a: rt.view_as_real(a), (z,)) and check(lambda a: rt.complex(a, a * a), x)
+    assert twice(lambda a: a**3, x) is True and twice(
+        lambda a: a**3, x, rt.ones(2, dtype=rt.float64, requires_grad=True)
+    )
+
+    class Wrong(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any) -> Any:
+            return a * a
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3
+
+    for given in (z, x):
+        with pytest.raises(errors.AutogradError, match="Jacobian mismatch for output 0 with respect to input 0"):
+            check(Wrong.apply, given)
+        assert check(Wrong.apply, (given,), raise_exception=False) is False
+    assert check(lambda a: a * a.detach(), x, raise_exception=False) is False
+    assert check(lambda a: (a.sum(), a > 0), x) is True  # what has no gradient is passed over
+    assert check(lambda a, n: a * n, (x, 3)) is True
+    # |analytic - numeric| <= atol + rtol * |numeric|: here 3 and 2, then 3 and 4.
+    for atol, rtol, fine in (
+        (1.01, 0.0, True),
+        (0.99, 0.0, False),
+        (0.0, 0.51, True),
+        (0.0, 0.4, False),
+        (0.5, 0.26, True),
+    ):
+        assert check(Wrong.apply, x, atol=atol, rtol=rtol, raise_exception=False) is fine
+    steep = rt.tensor([0.0], dtype=rt.float64, requires_grad=True)
+    assert check(lambda a: (a - 0.01).abs(), steep) and not check(
+        lambda a: (a - 0.01).abs(), steep, eps=0.1, raise_exception=False
+    )
+    with pytest.raises(errors.UnsupportedError, match="is_grads_batched is not supported"):
+        rt.autograd.grad(x.sum(), x, is_grads_batched=True)
+    assert x.grad is None and z.grad is None
+
+
+def test_grad_and_its_errors() -> None:
+    grad = rt.autograd.grad
+    x, y = rt.tensor([1.0, 2.0], requires_grad=True), rt.tensor([3.0], requires_grad=True)
+    with pytest.raises(errors.AutogradError, match="non-empty inputs"):
+        grad(x.sum(), [])
+    with pytest.raises(errors.AutogradError, match="got 1 tensors and 2 gradients"):
+        grad([x], [x], [rt.ones(2), rt.ones(2)])
+    with pytest.raises(errors.AutogradError, match="backward: got 2 tensors and 1 gradients"):
+        rt.autograd.backward([x.sum(), y.sum()], [rt.ones(())])
+    for options in ({}, {"allow_unused": False}):
+        with pytest.raises(errors.AutogradError, match="not have been used in the graph"):
+            grad(x.sum(), [x, y], **options)
+    assert grad(x.sum(), [x, y], allow_unused=True)[1] is None
+    for allowed in (None, True):
+        assert grad(x.sum(), [x, y], allow_unused=allowed, materialize_grads=True)[1].tolist() == [0.0]
+    rt.autograd.backward([x.sum(), y.sum()], [rt.tensor(2.0), rt.tensor(5.0)], inputs=[y])
+    assert x.grad is None and y.grad.tolist() == [5]
+    rt.autograd.backward(x * 1, rt.tensor([1.0, 7.0]), inputs=x)
+    assert x.grad.tolist() == [1, 7]
+    v = rt.autograd.Variable(rt.ones(1))
+    assert not v.requires_grad and rt.autograd.Variable(rt.ones(1), True).requires_grad
+    with pytest.raises(errors.DTypeError, match="must be a Tensor, not list"):
+        rt.autograd.Variable([1.0])
+    assert rt.autograd.profiler.record_function is rt.profiler.record_function
+    with pytest.raises(AttributeError, match=r"module .rustorch.autograd. has no attribute 'nothing'"):
+        rt.autograd.nothing  # noqa: B018
+
+
+def test_nodes_of_the_graph() -> None:
+    x = rt.ones(2, requires_grad=True)
+    y = (x * 3).sum()
+    node = y.grad_fn
+    assert x.grad_fn is None and type(node).__name__ == node.name() == "SumBackward0" and y.grad_fn is node
+    product, place = node.next_functions[0]
+    assert (
+        place == 0 and product.name() == "MulBackward0" and [n for n, _ in product.next_functions][1:] in ([None], [])
+    )
+    leaf = product.next_functions[0][0]
+    assert leaf.variable is x or leaf.variable.data_ptr() == x.data_ptr()
+    with pytest.raises(AttributeError, match="'MulBackward0' object has no attribute 'variable'"):
+        product.variable  # noqa: B018
+    node.metadata["note"] = 1
+    assert y.grad_fn.metadata == {"note": 1} and product.metadata == {}
+    assert repr(node) == f"<SumBackward0 object at {hex(id(node))}>"
+    log: list[Any] = []
+    first = product.register_prehook(lambda outs: log.append([o.tolist() for o in outs]))
+    second = product.register_hook(lambda ins, outs: (ins[0] * 10, *ins[1:]))
+    assert second.id != first.id and isinstance(first.id, int)
+    y.backward(retain_graph=True)
+    assert x.grad.tolist() == [30, 30] and log == [[[1.0, 1.0]]]
+    first.remove(), second.remove()
+    y.backward(retain_graph=True)
+    assert x.grad.tolist() == [33, 33] and len(log) == 1
+    for bad, text in (
+        (lambda ins, outs: [ins[0]], "expected tuple, but hook returned 'list'"),
+        (lambda ins, outs: (None,) * 9, "got 9, but expected"),
+        (lambda ins, outs: ("x", *ins[1:]), "expected Variable, but hook returned 'str'"),
+    ):
+        with product.register_hook(bad), pytest.raises(errors.RustorchError, match=text):
+            y.backward(retain_graph=True)
+    with x.register_hook(lambda g: 3), pytest.raises(errors.DTypeError, match="must return a Tensor or None, got int"):
+        y.backward(retain_graph=True)
+    assert x.grad.tolist() == [33, 33]
+
+
+# ---- transforms ----
+
+
+def test_refusals_of_vmap_and_jvp() -> None:
+    a = rt.arange(6.0).reshape(3, 2)
+    vmap, jvp, stack = rt.vmap, rt.func.jvp, rt.func.stack_module_state
+    for call, error, text in (
+        (lambda: vmap(rt.exp, chunk_size=0), ValueError, r"None or greater than 0. \(got 0\)"),
+        (lambda: vmap(rt.exp, randomness="never"), errors.AutogradError, "got 'never'"),
+        (lambda: vmap(rt.add, (0, 0))(a, 2.0), ValueError, "in_dim=0 for an input of type float"),
+        (lambda: vmap(rt.add)(a, a[:2]), errors.AutogradError, r"one size along the mapped dimensions, got \[2, 3\]"),
+        (lambda: vmap(rt.add, None)(a, a), errors.AutogradError, "an argument to map over"),
+        (lambda: vmap(rt.exp)(a[:0]), errors.AutogradError, "has size 0"),
+        (lambda: vmap(rt.rand_like)(a), errors.AutogradError, "drew random numbers"),
+        (lambda: vmap(rt.exp, 2)(a), errors.AutogradError, "dimension 2 is out of range of a tensor with 2"),
+        (lambda: vmap(rt.exp, -3)(a), errors.AutogradError, "dimension -3 is out of range"),
+        (lambda: vmap(rt.add, (0,))(a, a), errors.AutogradError, "in_dims has 1 entries, wanted 2"),
+        (lambda: vmap(lambda r: (r, r), out_dims=(0,))(a), errors.AutogradError, "out_dims has 1 entries, wanted 2"),
+        (lambda: vmap(lambda r: r, out_dims=None)(a), ValueError, "differs from call to call"),
+        (lambda: vmap(lambda r: 1)(a), ValueError, "must only return Tensors, got <class 'int'>"),
+        (lambda: jvp(rt.exp, a, a), errors.AutogradError, "wanted two tuples of one length"),
+        (lambda: jvp(rt.exp, (a,), [a]), errors.AutogradError, "wanted two tuples of one length"),
+        (lambda: jvp(rt.exp, (a,), (a, a)), errors.AutogradError, "wanted two tuples of one length"),
+        (lambda: stack([]), errors.AutogradError, "at least one module"),
+        (lambda: stack([nn.Linear(1, 1), nn.ReLU()]), errors.AutogradError, "all be of one class"),
+    ):
+        with pytest.raises(error, match=text):
+            call()
+    two = vmap(lambda t, k: {"s": t["a"] + t["b"][0] * k}, ({"a": 0, "b": (1,)}, None), {"s": 1}, chunk_size=2)
+    assert two({"a": a, "b": (a.T,)}, 2)["s"].tolist() == (3 * a).T.tolist()
+    assert vmap(rt.add, [0, None])(a, a[0]).tolist() == (a + a[0]).tolist()
+    assert vmap(lambda r, k=1: r * k, -1)(a, k=5).tolist() == (5 * a.T).tolist()
+    assert vmap(rt.neg, out_dims=-1)(a).tolist() == (-a.T).tolist() and vmap(rt.neg, -2)(a).tolist() == (-a).tolist()
+    nan = rt.tensor([1.0, math.nan])
+    assert vmap(lambda r: nan * 1, out_dims=None)(a)[0] == 1
+    with pytest.raises(ValueError, match="differs"):
+        vmap(lambda r: rt.where(r[0] > 1, nan, nan + 1), out_dims=None)(a)
+    rt.manual_seed(3)
+    state = rt.get_rng_state()
+    vmap(rt.neg)(a)
+    assert rt.equal(state, rt.get_rng_state())
+    same = vmap(lambda r: rt.rand(4), randomness="same")(a)
+    rt.manual_seed(3)
+    assert [r.tolist() for r in same] == [rt.rand(4).tolist()] * 3
+    models = [nn.BatchNorm1d(2) for _ in range(3)]
+    for i, m in enumerate(models):
+        m.running_mean.fill_(i)
+        m.bias.requires_grad_(False)
+    params, buffers = stack(iter(models))
+    assert buffers["running_mean"].tolist() == [[0, 0], [1, 1], [2, 2]] and not params["bias"].requires_grad
+    assert params["weight"].requires_grad and params["weight"].is_leaf and list(params) == ["weight", "bias"]
+
+
+def test_products_with_tangents() -> None:
+    x, v = rt.tensor([1.0, 2.0]), rt.tensor([1.0, 10.0])
+    Pair = namedtuple("Pair", "a b")
+    value, product, aux = rt.func.jvp(lambda t: (t * t, Pair(t.sum(), [t, {"k": t * 2}, 3])), (x,), (v,), has_aux=True)
+    assert value.tolist() == [1, 4] and product.tolist() == [2, 40] and type(aux) is Pair and aux.a == 3
+    assert type(aux.b) is list and aux.b[2] == 3 and not any(t.requires_grad for t in (value, product, aux.a, aux.b[0]))
+    assert not aux.b[1]["k"].requires_grad
+    asking = v.clone().requires_grad_()
+    got = rt.func.jvp(lambda t: t**3, (x,), (asking,))[1]
+    assert rt.autograd.grad(got.sum(), asking)[0].tolist() == [3, 12]
+    with rt.no_grad():
+        assert not rt.func.jvp(lambda t: t**3, (x,), (asking,))[1].requires_grad
+    assert rt.func.jvp(lambda a, b: a * b, (x, v), (rt.zeros(2), rt.ones(2)))[1].tolist() == [1, 2]
+    assert rt.func.jacfwd(lambda a, b: a * b, 1)(x, v).tolist() == [[1, 0], [0, 2]]
+    assert rt.func.jvp(lambda t: rt.ones(2), (x,), (v,))[1].tolist() == [0, 0]
+    out, pull = rt.func.vjp(lambda t: t * asking, x)
+    assert out.requires_grad and pull(rt.ones(2))[0].requires_grad and pull(rt.ones(2))[0].tolist() == [1, 10]
+    seed = rt.ones(2, requires_grad=True)
+    assert rt.func.vjp(lambda t: t * 2, x)[1](seed)[0].requires_grad
+
+
+# ---- files ----
+
+
+def test_what_was_given_to_be_made_from_files() -> None:
+    s = rt.serialization
+    s.clear_safe_globals()
+    s.add_safe_globals([int, str])
+    with s.safe_globals([str, list]):
+        assert s.get_safe_globals() == [int, str, list]
+        s.add_safe_globals([dict])
+    got = s.get_safe_globals()
+    assert got == [int, str]
+    got.append(3)
+    assert s.get_safe_globals() == [int, str]
+    s.clear_safe_globals()
+    assert s.get_safe_globals() == []
+
+
+def test_where_files_are_loaded_to() -> None:
+    f = io.BytesIO()
+    rt.save({"a": rt.ones(1)}, f)
+    for place in (None, "cpu", rt.device("cpu"), {"cuda:0": "cpu"}, lambda storage, place: storage):
+        f.seek(0)
+        assert (
+            rt.load(f, place)["a"].tolist() == [1] and rt.load(io.BytesIO(f.getvalue()), map_location=place)["a"] == 1
+        )
+    for place in ("meta", rt.device("meta")):
+        with pytest.raises(errors.UnsupportedError, match="map_location='meta' is not supported"):
+            rt.load(io.BytesIO(f.getvalue()), place)
+    with pytest.raises(errors.UnsupportedError, match="there is no device 'cuda'"):
+        rt.load(io.BytesIO(f.getvalue()), "cuda")
