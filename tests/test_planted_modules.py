@@ -1481,3 +1481,52 @@ def test_where_files_are_loaded_to() -> None:
             rt.load(io.BytesIO(f.getvalue()), place)
     with pytest.raises(errors.UnsupportedError, match="there is no device 'cuda'"):
         rt.load(io.BytesIO(f.getvalue()), "cuda")
+
+
+# ---- optimizers, processes ----
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "RMSprop", "Adadelta"])
+def test_complex_parameters_that_come_later(name: str) -> None:
+    """In a group that is added, in a copy, and with a state that was loaded."""
+    real, z = rt.ones(2, requires_grad=True), rt.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+    pair = rt.view_as_real(z.detach()).clone().requires_grad_()
+    opts = [getattr(rt.optim, name)([real], lr=0.1) for _ in range(2)]
+    assert opts[0]._patch_step_function() is None
+    for opt, p in zip(opts, (z, pair)):
+        opt.add_param_group({"params": p, "lr": 0.2})
+    for i in range(3):
+        for p in (z, pair):
+            p.grad = None
+        (z.real**2 + z.imag * 3).sum().backward()
+        (pair[..., 0] ** 2 + pair[..., 1] * 3).sum().backward()
+        for opt in opts:
+            opt.step()
+        np.testing.assert_allclose(rt.view_as_real(z.detach()).numpy(), pair.detach().numpy(), rtol=1e-6)
+        if i == 1:
+            opts[0] = pickle.loads(pickle.dumps(opts[0]))
+            z = opts[0].param_groups[1]["params"][0]
+            assert z.is_complex() and z.requires_grad
+
+
+def sends(i: int, queue: Any, *more: Any) -> None:
+    queue.put((i, *more))
+
+
+def exits(i: int, codes: Any) -> None:
+    sys.exit(codes[i])
+
+
+def test_processes_of_a_function() -> None:
+    mp = rt.multiprocessing
+    queue = mp.get_context("fork").SimpleQueue()
+    assert mp.spawn(sends, (queue, "a"), 2, start_method="fork") is None
+    assert sorted(queue.get() for _ in range(2)) == [(0, "a"), (1, "a")]
+    processes = mp.spawn(sends, (queue,), join=False, start_method="fork")
+    assert len(processes) == 1 and queue.get() == (0,) and processes[0].join() is None
+    for codes, text in (
+        ((0, 3), "process 1 terminated with exit code 3"),
+        ((2, 0), "process 0 terminated with exit code 2"),
+    ):
+        with pytest.raises(errors.RustorchError, match=text):
+            mp.spawn(exits, (codes,), 2, start_method="fork")
