@@ -1530,3 +1530,136 @@ def test_processes_of_a_function() -> None:
     ):
         with pytest.raises(errors.RustorchError, match=text):
             mp.spawn(exits, (codes,), 2, start_method="fork")
+
+
+# ---- at the bounds of what schedulers take ----
+
+
+def two_groups(kind: Any = rt.optim.SGD, **options: Any) -> Any:
+    a, b = (rt.ones(1, requires_grad=True) for _ in range(2))
+    return kind([{"params": [a]}, {"params": [b], "lr": 1.0}], lr=0.5, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        ("S.ConstantLR(o, -0.01)", "between 0 and 1, got -0.01"), ("S.ConstantLR(o, 1.01)", "got 1.01"),
+        ("S.ConstantLR(o, 0.0)", ""), ("S.ConstantLR(o, 1.0)", ""),
+        ("S.LinearLR(o, 1.01)", "greater than 0 and less or equal to 1, got 1.01"), ("S.LinearLR(o, 0)", "got 0"),
+        ("S.LinearLR(o, 1.0, 0.0)", ""), ("S.LinearLR(o, 0.01, 1.0)", ""),
+        ("S.LinearLR(o, 0.5, -0.01)", "between 0 and 1, got -0.01"), ("S.LinearLR(o, 0.5, 1.01)", "got 1.01"),
+        ("S.CosineAnnealingWarmRestarts(o, 1.0)", "Expected positive integer T_0, but got 1.0"),
+        ("S.CosineAnnealingWarmRestarts(o, 1)", ""), ("S.CosineAnnealingWarmRestarts(o, -1)", "but got -1"),
+        ("S.CosineAnnealingWarmRestarts(o, 1, 1.5)", "Expected integer T_mult >= 1, but got 1.5"),
+        ("S.CosineAnnealingWarmRestarts(o, 1, 1, 2)", ""),
+        ("S.CosineAnnealingWarmRestarts(o, 1, 1, None)", "but got None of type <class 'NoneType'>"),
+        ("S.CosineAnnealingWarmRestarts(o, 3).step(-0.5)", "Expected non-negative epoch, but got -0.5"),
+        ("S.CosineAnnealingWarmRestarts(o, 3).step(0)", ""),
+        ("S.OneCycleLR(o, 1.0, 5.0)", "Expected positive integer total_steps, but got 5.0"),
+        ("S.OneCycleLR(o, 1.0, None, 2)", "You must define either total_steps"),
+        ("S.OneCycleLR(o, 1.0, None, None, 2)", "You must define either total_steps"),
+        ("S.OneCycleLR(o, 1.0, None, 0, 2)", "positive integer epochs, but got 0"),
+        ("S.OneCycleLR(o, 1.0, None, 2, 0)", "positive integer steps_per_epoch, but got 0"),
+        ("S.OneCycleLR(o, 1.0, None, 2, 2.0)", "positive integer steps_per_epoch, but got 2.0"),
+        ("S.OneCycleLR(o, 1.0, 5, pct_start=1)", "Expected float between 0 and 1 pct_start, but got 1"),
+        ("S.OneCycleLR(o, 1.0, 5, pct_start=-0.1)", "but got -0.1"),
+        ("S.OneCycleLR(o, 1.0, 5, pct_start=1.1)", "got 1.1"),
+        ("S.OneCycleLR(o, 1.0, 5, pct_start=1.0)", ""), ("S.OneCycleLR(o, 1.0, 5, pct_start=0.0)", ""),
+        ("S.OneCycleLR(o, (1.0, 2.0), 5)", ""),
+        ("S.OneCycleLR(o, (1.0,), 5)", "max_lr has 1 values, param_groups has 2"),
+        ("S.OneCycleLR(o, 1.0, 5, base_momentum=[0.1])", "base_momentum has 1 values"),
+        ("S.OneCycleLR(o, 1.0, 5, max_momentum=[0.1])", "max_momentum has 1 values"),
+        ("S.CyclicLR(o, 0.1, [1.0])", "max_lr has 1 values"), ("S.CyclicLR(o, 0.1, 1.0, mode='no', scale_fn=abs)", ""),
+        ("S.CyclicLR(no_momentum(), 0.1, 1.0)", "must support momentum or beta1"),
+        ("S.CyclicLR(no_momentum(), 0.1, 1.0, cycle_momentum=False)", ""),
+        ("S.ReduceLROnPlateau(o, factor=1.0)", "Factor should be < 1.0, got 1.0"),
+        ("S.ReduceLROnPlateau(o, factor=0.99)", ""),
+        ("S.ReduceLROnPlateau(o, min_lr=(0.1, 0.2, 0.3))", "min_lr has 3 values, param_groups has 2"),
+        ("S.SequentialLR(o, [S.StepLR(o, 1), S.StepLR(o, 1)], [])", "got 2 schedulers and 0 milestones"),
+        ("S.SequentialLR(o, [S.StepLR(o, 1), S.ReduceLROnPlateau(o)], [1])", "but got one at index 1"),
+        ("S.ChainedScheduler([S.StepLR(o, 1), S.StepLR(two_groups(), 1)])", "StepLR at index 1 has a different one"),
+        ("S.ChainedScheduler([S.StepLR(o, 1)], two_groups())", "at index 0 has a different one"),
+        ("S.ChainedScheduler((S.StepLR(o, 1), S.StepLR(o, 1)), o)", ""), ("S.LambdaLR(o, (abs, abs))", ""),
+    ],
+)  # fmt: skip
+def test_bounds_of_what_schedulers_take(make: str, text: str) -> None:
+    def no_momentum() -> Any:
+        return two_groups(rt.optim.Adagrad)
+
+    names = {
+        "S": rt.optim.lr_scheduler,
+        "o": two_groups(momentum=0.5),
+        "two_groups": two_groups,
+        "no_momentum": no_momentum,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if text:
+            with pytest.raises(errors.InvalidArgumentError, match=text):
+                eval(make, names)
+        else:
+            eval(make, names)
+
+
+def test_what_schedulers_leave_alone() -> None:
+    S = rt.optim.lr_scheduler
+    opt = two_groups()
+    opt.param_groups[1]["initial_lr"] = 3.0
+    assert S.LambdaLR(opt, lambda e: 0.5).base_lrs == [0.5, 3.0] and [g["lr"] for g in opt.param_groups] == [0.25, 1.5]
+    rate = rt.tensor(0.5)
+    held = rt.optim.SGD([rt.ones(1, requires_grad=True)], lr=rate)
+    for make in (
+        lambda: S.MultiplicativeLR(held, lambda e: 0.5), lambda: S.CosineAnnealingLR(held, 3), lambda: S.LinearLR(held),
+    ):  # fmt: skip
+        scheduler = make()
+        kept = scheduler.get_last_lr()[0]
+        before = kept.item()
+        held.step(), scheduler.step()
+        assert held.param_groups[0]["lr"] is rate and kept.item() == before != rate.item()
+        assert held.param_groups[0]["initial_lr"] is not rate and scheduler.base_lrs[0].item() == 0.5
+    cyclic = rt.optim.SGD([rt.ones(1, requires_grad=True)], lr=rate, momentum=0.5)
+    S.CyclicLR(cyclic, 0.125, 1.0)
+    assert cyclic.param_groups[0]["lr"] is rate and rate.item() == 0.125
+    state = S.StepLR(two_groups(), 3).state_dict()
+    assert "optimizer" not in state and state["last_epoch"] == 0 and state["_step_count"] == 1
+    loaded = S.StepLR(two_groups(), 5)
+    own = loaded.optimizer
+    loaded.load_state_dict({**state, "optimizer": None, "last_epoch": 7})
+    assert loaded.optimizer is own and (loaded.last_epoch, loaded.step_size) == (7, 3)
+    for twice in (False, True):  # the warning comes with the first step only
+        opt = two_groups()
+        scheduler = S.StepLR(opt, 1)
+        opt.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            scheduler.step()
+            if twice:
+                scheduler.step()
+    # A fractional epoch is kept as a whole one; with one length of all cycles too.
+    r = S.CosineAnnealingWarmRestarts(two_groups(), 4)
+    for epoch, cur in ((3, 3), (4, 0), (9, 1), (9.5, 1.5), (3.5, 3.5)):
+        r.step(epoch)
+        assert (r.T_cur, r.T_i, r.last_epoch) == (cur, 4, math.floor(epoch))
+    r.step()
+    assert (r.T_cur, r.last_epoch) == (0.5, 4)
+
+
+def test_figures_at_the_threshold() -> None:
+    S = rt.optim.lr_scheduler
+    for mode, kind, first, same, better in (
+        ("min", "abs", 3.0, 2.5, 2.49), ("max", "abs", 3.0, 3.5, 3.51),
+        ("min", "rel", 4.0, 2.0, 1.99), ("max", "rel", 4.0, 6.0, 6.01),
+    ):  # fmt: skip
+        for value, want in ((same, 0.25), (better, 0.5)):
+            p = S.ReduceLROnPlateau(two_groups(), mode, 0.5, 0, 0.5, kind)
+            p.step(first)
+            p.step(rt.tensor(value))
+            assert p.optimizer.param_groups[0]["lr"] == want == p.get_last_lr()[0] and p.last_epoch == 2
+            assert p.best == pytest.approx(first if want == 0.25 else value)
+    p = S.ReduceLROnPlateau(two_groups(), patience=0, cooldown=1)
+    assert p.in_cooldown is False and p.get_last_lr() == [0.5, 1.0] and p.last_epoch == 0
+    p.step(1.0), p.step(1.0)
+    assert p.in_cooldown is True and p.num_bad_epochs == 0
+    with pytest.warns(UserWarning, match="epoch parameter"):
+        p.step(1.0, 7)
+    assert p.in_cooldown is False and p.last_epoch == 7
