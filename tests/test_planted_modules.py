@@ -1006,6 +1006,9 @@ def test_buffers() -> None:
         b, dtype=rt.int32, count=1
     ).shape == (1,)
     assert rt.frombuffer(b, dtype=rt.int32, count=-5).shape == (4,)
+    assert rt.frombuffer(memoryview(bytearray(20))[1:], dtype=rt.int32, offset=3).shape == (
+        4,
+    )  # it lies on a whole place
     assert rt.frombuffer(bytearray(8), dtype=rt.float32, requires_grad=True).requires_grad
     assert not rt.frombuffer(bytearray(8), dtype=rt.float32).requires_grad
     assert rt.frombuffer(np.zeros((2, 2), dtype=np.float32), dtype=rt.float32).shape == (4,)
@@ -1663,3 +1666,39 @@ def test_figures_at_the_threshold() -> None:
     with pytest.warns(UserWarning, match="epoch parameter"):
         p.step(1.0, 7)
     assert p.in_cooldown is False and p.last_epoch == 7
+
+
+# ---- what single faults have shown ----
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps", "apart"),
+    [((2, 3), (3, 1), True), ((2, 3), (2, 1), False), ((3, 2), (1, 2), False), ((3, 2), (1, 3), True),
+     ((2,), (0,), False), ((1, 4), (0, 1), True), ((), (), True), ((2, 2, 2), (1, 2, 4), True), ((2, 2, 2), (1, 2, 3), False)],
+)  # fmt: skip
+def test_places_of_their_own_in_files(sizes: Any, steps: Any, apart: bool) -> None:
+    t = rt.arange(20.0).as_strided(sizes, steps)
+    f = io.BytesIO()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        rt.save([t, rt.arange(3)], f)
+    f.seek(0)
+    got = rt.load(f)[0]
+    kept = apart or steps == (0,)  # one element that is repeated is kept as such
+    assert got.tolist() == t.tolist() and (len(said) == 0) is kept and not got._is_view()
+    assert got.stride() == (t.stride() if kept else rt.ones(sizes).stride())
+
+
+def test_hooks_after_a_failure_see_the_last_result() -> None:
+    net, seen = nn.Identity(), []
+
+    def fails(*args: Any) -> None:
+        raise KeyError
+
+    net.register_forward_hook(fails)
+    net.register_forward_hook(lambda m, args, out: seen.append(out), always_call=True)
+    net.register_forward_hook(lambda m, args, out: out + 1, always_call=True)
+    net.register_forward_hook(lambda m, args, out: seen.append(out), always_call=True)
+    with pytest.raises(KeyError):
+        net(5)
+    assert seen == [5, 6]
