@@ -1702,3 +1702,13 @@ def test_hooks_after_a_failure_see_the_last_result() -> None:
     with pytest.raises(KeyError):
         net(5)
     assert seen == [5, 6]
+
+
+def test_what_does_not_meet_in_memory_is_apart_in_files() -> None:
+    base = rt.arange(20.0)
+    f = io.BytesIO()
+    rt.save([base[:4], base[2:6], base[5:7], base[10:12], base[14:16], base[15:18]], f)
+    f.seek(0)
+    got = rt.load(f)
+    assert [t.untyped_storage().nbytes() // 4 for t in got] == [7, 7, 7, 2, 4, 4]
+    assert [t.storage_offset() for t in got] == [0, 2, 5, 0, 0, 1] and got[2].tolist() == [5, 6]
