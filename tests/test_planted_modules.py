@@ -1674,7 +1674,8 @@ def test_figures_at_the_threshold() -> None:
 @pytest.mark.parametrize(
     ("sizes", "steps", "apart"),
     [((2, 3), (3, 1), True), ((2, 3), (2, 1), False), ((3, 2), (1, 2), False), ((3, 2), (1, 3), True),
-     ((2,), (0,), False), ((1, 4), (0, 1), True), ((), (), True), ((2, 2, 2), (1, 2, 4), True), ((2, 2, 2), (1, 2, 3), False)],
+     ((2,), (0,), False), ((1, 4), (0, 1), True), ((), (), True), ((2, 2, 2), (1, 2, 4), True),
+     ((2, 2, 2), (1, 2, 3), False)],
 )  # fmt: skip
 def test_places_of_their_own_in_files(sizes: Any, steps: Any, apart: bool) -> None:
     t = rt.arange(20.0).as_strided(sizes, steps)
