@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import math
 import pickle
 import sys
@@ -1713,3 +1714,81 @@ def test_what_does_not_meet_in_memory_is_apart_in_files() -> None:
     got = rt.load(f)
     assert [t.untyped_storage().nbytes() // 4 for t in got] == [7, 7, 7, 2, 4, 4]
     assert [t.storage_offset() for t in got] == [0, 2, 5, 0, 0, 1] and got[2].tolist() == [5, 6]
+    f = io.BytesIO()
+    rt.save([base[:10], base[2:4], base[6:8], base[10:14], base[14:16]], f)  # within the first, and side by side
+    f.seek(0)
+    assert [t.untyped_storage().nbytes() // 4 for t in rt.load(f)] == [10, 10, 10, 4, 2]
+
+
+def saved(value: Any) -> Any:
+    """What comes back, the warnings, and how long the file is."""
+    f = io.BytesIO()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        rt.save(value, f)
+    assert all(w.category is UserWarning and w.filename == __file__ for w in said)
+    f.seek(0)
+    return rt.load(f), [str(w.message) for w in said], len(f.getvalue())
+
+
+def test_what_files_do_not_keep() -> None:
+    wide = rt.arange(1100.0)
+    for step, kept in ((1031, True), (1032, False)):  # up to four times as much as there is, and 1024
+        t = wide[: step + 1 : step]
+        got, said, _ = saved([t])
+        assert got[0].tolist() == t.tolist() and got[0].stride() == ((step,) if kept else (1,)) and (not said) is kept
+    # What is repeated often is written once; a large tensor that only lies otherwise is written in full.
+    for n, once in ((1 << 20, False), ((1 << 20) + 1, True)):
+        got, said, size = saved({"a": rt.full((1,), 3.0).expand(n)})
+        assert got["a"].shape == (n,) and got["a"].stride() == (0,) and got["a"][n - 1] == 3
+        assert (size < 1000) is once and (len(said) == 1 and "'a' repeat so much" in said[0]) is once
+    turned = rt.zeros(1025, 1024).T
+    got, said, _ = saved(turned)
+    assert got.stride() == (1, 1024) and not said
+    twice = [rt.arange(8.0).as_strided((2, 3), (2, 1)) for _ in range(6)]
+    for n, more in ((5, False), (6, True)):
+        (said,) = saved(twice[:n])[1]
+        assert said.startswith("save: '0', '1', '2', '3', '4' ") is True and ("and others" in said) is more
+    overlapping = np.arange(5.0)
+    one, two = (rt.from_numpy(a.view(np.complex128)) for a in (overlapping[:4], overlapping[1:]))
+    got, said, _ = saved([one, two])
+    assert [t.tolist() for t in got] == [one.tolist(), two.tolist()] and "'0', '1' will come back row-major" in said[0]
+    assert saved([rt.ones(2), rt.ones(0), rt.ones(2, 0).T, rt.ones(())])[1] == []
+
+
+def test_groups_of_files_that_were_changed() -> None:
+    """Of the sizes, strides and places in a file's description nothing is believed."""
+    import struct
+
+    def written(groups: Any, **shapes: Any) -> io.BytesIO:
+        header: dict[str, Any] = {"__metadata__": {"rustorch.memory": json.dumps(groups)}}
+        at = 0
+        for name, shape in shapes.items():
+            n = 4 * math.prod(shape)
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + n]}
+            at += n
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        values = np.arange(at // 4, dtype=np.float32).tobytes()
+        return io.BytesIO(struct.pack("<Q", len(text)) + text + values)
+
+    got = rt.load(written([[["a", 1, [2, 2], [1, 2]], ["b", 0, [3], [1]]]], a=[2, 2], b=[3]))
+    assert got["a"].stride() == (1, 2) and got["a"].storage_offset() == 1 and got["b"].tolist()[0] == 4
+    assert got["a"].untyped_storage().nbytes() == got["b"].untyped_storage().nbytes() == 20
+    got = rt.load(written([[["a", 0, [3, 2], [0, 1]]]], a=[1, 2]))
+    assert got["a"].tolist() == [[0, 1]] * 3 and got["a"].untyped_storage().nbytes() == 8
+    for entry in (
+        ["a", -1, [2], [1]], ["a", 0, [2], [-1]], ["a", 0, [2], [1, 1]], ["a", 0, [2.0], [1]], ["a", 0, [3], [1]],
+        ["a", 0, [2], [1 << 62]], ["a", 2000, [2], [1]], ["a", True, [2], [1]], ["a", 0, [2, 0], [1, 1]],
+        ["x", 0, [2], [1]],
+    ):  # fmt: skip
+        with pytest.raises(errors.SerializationError, match="description of the contents is damaged"):
+            rt.load(written([[entry]], a=[2]))
+    for entries in ([["a", 0, [2], [1]], ["a", 0, [2], [1]]], [["e", 0, [0], [1]], ["a", 0, [2], [1]]]):
+        with pytest.raises(errors.SerializationError, match="damaged"):
+            rt.load(written([entries], a=[2], e=[0]))
+    with pytest.raises(errors.SerializationError, match="sizes or strides"):
+        rt.load(written([[["a", 0, [2, 2], [1, 1]]]], a=[2, 2]))
+    assert rt.load(written([[["a", 1028 + 2, [2], [1]]]], a=[2]))["a"].storage_offset() == 1030
+    with pytest.raises(errors.SerializationError, match="a block of memory with gaps"):
+        rt.load(written([[["a", 1031, [2], [1]]]], a=[2]))
