@@ -1792,3 +1792,12 @@ def test_groups_of_files_that_were_changed() -> None:
     assert rt.load(written([[["a", 1028 + 2, [2], [1]]]], a=[2]))["a"].storage_offset() == 1030
     with pytest.raises(errors.SerializationError, match="a block of memory with gaps"):
         rt.load(written([[["a", 1031, [2], [1]]]], a=[2]))
+
+
+def test_cosines_go_on_from_the_present_rate() -> None:
+    S = rt.optim.lr_scheduler
+    opt = two_groups()
+    chained = S.ChainedScheduler([S.CosineAnnealingLR(opt, 8), S.ExponentialLR(opt, 0.9)])
+    for e in range(1, 7):
+        opt.step(), chained.step()
+        assert chained.get_last_lr()[0] == pytest.approx(0.5 * (1 + math.cos(math.pi * e / 8)) / 2 * 0.9**e)
