@@ -69,11 +69,12 @@ def _binary(op: str, inplace: bool) -> Callable[..., Any]:
     word = _word(op, inplace)
     signed = op in ("add", "sub")
 
-    def f(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+    def f(self: Any, other: Any, **options: Any) -> Any:
+        if options.keys() - ({"alpha"} if signed else set()):
+            raise TypeError(f"{name}: got unexpected options {sorted(options)}")
         if op == "pow" and not isinstance(self, _LISTS):  # a number to powers
             return tuple([_ops.pow(Tensor.new_tensor(e, self, dtype=None), e) for e in other])
         n = _same_length(name, self)
-        options = {"alpha": alpha} if signed else {}
         results = [word(t, v, **options) for t, v in zip(self, _per_tensor(other, n, name))]
         return None if inplace else tuple(results)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from typing import Any, NamedTuple
 
 TYPE_CHECKING = False
@@ -53,18 +53,18 @@ class GetAttrKey(NamedTuple):
 class NodeDef(NamedTuple):
     """How containers of a type are taken apart and put together."""
 
-    type: type
+    type: Any
     flatten_fn: Callable[[Any], tuple[list[Any], Any]]
     unflatten_fn: Callable[[Iterable[Any], Any], Any]
     flatten_with_keys_fn: Callable[[Any], tuple[list[tuple[Any, Any]], Any]] | None
 
 
-SUPPORTED_NODES: dict[type, NodeDef] = {}
-SERIALIZED: dict[str, tuple[type, Any, Any]] = {}
+SUPPORTED_NODES: dict[Any, NodeDef] = {}
+SERIALIZED: dict[str, tuple[Any, Any, Any]] = {}
 
 
 def register_pytree_node(
-    cls: type,
+    cls: Any,
     flatten_fn: Any,
     unflatten_fn: Any,
     *,
@@ -156,7 +156,11 @@ register_pytree_node(
     lambda v, c: deque(v, maxlen=c),
     flatten_with_keys_fn=lambda d: (_list_flatten_with_keys(d)[0], d.maxlen),
 )
-_NAMEDTUPLE = NodeDef(tuple, _namedtuple_flatten, lambda v, c: c(*v), _namedtuple_flatten_with_keys)
+# As in PyTorch, what makes the classes stands for all of them; the context says which one it is.
+register_pytree_node(
+    namedtuple, _namedtuple_flatten, lambda v, c: c(*v), flatten_with_keys_fn=_namedtuple_flatten_with_keys
+)
+_DICTS = (dict, OrderedDict, defaultdict)
 
 
 def _node(tree: Any, is_leaf: Callable[[Any], bool] | None) -> NodeDef | None:
@@ -164,7 +168,7 @@ def _node(tree: Any, is_leaf: Callable[[Any], bool] | None) -> NodeDef | None:
     if is_leaf is not None and is_leaf(tree):
         return None
     cls = type(tree)
-    return SUPPORTED_NODES.get(cls) or (_NAMEDTUPLE if _is_namedtuple(cls) else None)
+    return SUPPORTED_NODES.get(cls) or (SUPPORTED_NODES[namedtuple] if _is_namedtuple(cls) else None)
 
 
 class TreeSpec:
@@ -198,21 +202,24 @@ class TreeSpec:
         return self._build(iter(leaves))
 
     def _build(self, leaves: Any) -> Any:
-        node = SUPPORTED_NODES.get(self.type, _NAMEDTUPLE)
-        return node.unflatten_fn([c._build(leaves) for c in self.children_specs], self.context)
+        return SUPPORTED_NODES[self.type].unflatten_fn([c._build(leaves) for c in self.children_specs], self.context)
 
     def flatten_up_to(self, tree: Any) -> list[Any]:
         """The parts of a tree that stand where this one has leaves."""
         node = _node(tree, None)
-        if node is None or (type(tree) is not self.type and not (self.type is tuple and node is _NAMEDTUPLE)):
+        kind = None if node is None else node.type
+        if node is None or (kind is not self.type and not (kind in _DICTS and self.type in _DICTS)):
             raise ValueError(f"Type mismatch: wanted {self.type}, got {type(tree)}")
         parts, context = node.flatten_fn(tree)
         if len(parts) != self.num_children:
             raise ValueError(f"Node arity mismatch: wanted {self.num_children}, got {len(parts)}")
-        if self.type in (dict, OrderedDict) and context != self.context:
-            if set(context) != set(self.context):
-                raise ValueError(f"Node keys mismatch: wanted {self.context}, got {context}")
-            parts = [tree[k] for k in self.context]
+        if self.type in _DICTS:  # any of these goes with any other, in any order
+            wanted = self.context[1] if self.type is defaultdict else self.context
+            if set(tree) != set(wanted):
+                raise ValueError(f"Node keys mismatch: wanted {wanted}, got {list(tree)}")
+            parts = [tree[k] for k in wanted]
+        elif self.type is not deque and context != self.context:
+            raise ValueError(f"Node context mismatch: wanted {self.context}, got {context}")
         return [leaf for c, part in zip(self.children_specs, parts) for leaf in c.flatten_up_to(part)]
 
     def __eq__(self, other: object) -> bool:
@@ -257,9 +264,7 @@ def _flatten(tree: Any, leaves: list[Any], is_leaf: Any) -> TreeSpec:
         leaves.append(tree)
         return LeafSpec()
     parts, context = node.flatten_fn(tree)
-    return TreeSpec(
-        type(tree) if node is not _NAMEDTUPLE else tuple, context, [_flatten(p, leaves, is_leaf) for p in parts]
-    )
+    return TreeSpec(node.type, context, [_flatten(p, leaves, is_leaf) for p in parts])
 
 
 def tree_flatten(tree: Any, is_leaf: Any = None) -> tuple[list[Any], TreeSpec]:
@@ -306,11 +311,9 @@ def _wanted(kinds: Any) -> Any:
     return kinds if callable(kinds) and not isinstance(kinds, type) else lambda v: isinstance(v, kinds)
 
 
-def tree_map_only(kinds: Any, func: Any, tree: Any = ..., is_leaf: Any = None) -> Any:
+def tree_map_only(type_or_types_or_pred: Any, func: Any, tree: Any, is_leaf: Any = None) -> Any:
     """`tree_map` on leaves of some types (or for which a function is true); others stay."""
-    wanted = _wanted(kinds)
-    if tree is ...:
-        raise TypeError("tree_map_only: wanted the types, a function and a tree")
+    wanted = _wanted(type_or_types_or_pred)
     return tree_map(lambda v: func(v) if wanted(v) else v, tree, is_leaf=is_leaf)
 
 
@@ -346,9 +349,9 @@ def tree_map_with_path(func: Any, tree: Any, *rests: Any, is_leaf: Any = None) -
     return spec.unflatten([func(*pair, *other) for pair, *other in zip(found, *others)])
 
 
-def keystr(path: Iterable[Any]) -> str:
+def keystr(kp: Iterable[Any]) -> str:
     """A place in words."""
-    return "".join(map(str, path))
+    return "".join(map(str, kp))
 
 
 def _dump(spec: TreeSpec) -> Any:

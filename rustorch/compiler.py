@@ -60,7 +60,7 @@ def cudagraph_mark_step_begin() -> None:
     """Nothing to mark: there are no graphs."""
 
 
-def list_backends(exclude_tags: Any = ()) -> list[str]:
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
     """None."""
     return []
 

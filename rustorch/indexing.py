@@ -175,11 +175,15 @@ class _Indices(list["Tensor | None"]):
         self.covered = dim + (t.ndim if t.dtype._name == "bool" else 1)
 
 
-def _placed(index: Tensor | None) -> Tensor | None:
-    """An index of a meta tensor: of whole numbers only the shape counts, and masks are told in whole numbers."""
-    if index is None or index.dtype._name in ("bool", "uint8"):
-        return index
-    return moved(index, META)
+def _placed(indices: list[Tensor | None]) -> list[Tensor | None]:
+    """Indices of a meta tensor: masks are told in whole numbers, and of these only the shape counts."""
+    found: list[Tensor | None] = []
+    for i in indices:
+        if i is None:
+            found.append(None)
+        else:
+            found += [moved(p, META) for p in (i.nonzero().unbind(1) if i.dtype is _BOOL else (i,))]
+    return found
 
 
 @attach
@@ -193,7 +197,7 @@ class TensorIndexing:
         if tensors is None:
             return _ops.expand(view, view.shape) if view is self else view
         if view.is_meta:
-            tensors = [_placed(t) for t in tensors]
+            tensors = _placed(tensors)
         return _ops.index(view, tensors)
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:

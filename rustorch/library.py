@@ -184,7 +184,9 @@ def impl(qualname: Any, types: Any = None, func: Any = None, *, lib: Any = None,
     )
 
 
-register_kernel = impl
+def register_kernel(op: Any, device_types: Any, func: Any = None, /, *, lib: Any = None) -> Any:
+    """Sets the function of an op for devices (None: for all). A decorator, without `func`."""
+    return (op if isinstance(op, CustomOpDef) else _declared(op)).register_kernel(device_types, func)
 
 
 def register_fake(op: Any, func: Any = None, /, *, lib: Any = None, _stacklevel: int = 1, **_: Any) -> Any:

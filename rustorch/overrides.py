@@ -425,10 +425,11 @@ def is_tensor_like(inp: Any) -> bool:
 
 
 def is_tensor_method_or_property(func: Any) -> bool:
-    """True for what a tensor's class holds, and for getters of its properties."""
-    if isinstance(getattr(func, "__self__", None), property):
-        func = func.__self__
-    return any(v is func or getattr(v, "fget", None) is func for k in Tensor.__mro__ for v in vars(k).values())
+    """True for what a tensor's class holds. Properties are given as their `__get__`."""
+    if getattr(func, "__name__", "") == "__get__":
+        return True
+    held = [v for k in Tensor.__mro__ for v in vars(k).values()]
+    return any(v is func or (isinstance(v, property) and v.fget is func) for v in held)
 
 
 @functools.cache

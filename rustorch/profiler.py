@@ -36,16 +36,23 @@ class ProfilerAction(enum.Enum):
 
 
 def schedule(
-    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0
+    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0, skip_first_wait: int = 0
 ) -> Callable[[int], ProfilerAction]:
-    """A function that says what to do in a step: skip some, then wait, warm up and record, again and again."""
+    """A function that says what to do in a step: skip some, then wait, warm up and record, again and again.
+
+    With `skip_first_wait` it does not wait the first time.
+    """
     if min(wait, warmup, repeat, skip_first) < 0 or active <= 0:
         raise ValueError("schedule: the numbers of steps must not be negative, and active must be positive")
 
     def action(step: int) -> ProfilerAction:
         step -= skip_first
+        if step < 0:
+            return ProfilerAction.NONE
+        if skip_first_wait:
+            step += wait
         period = wait + warmup + active
-        if step < 0 or (repeat and step // period >= repeat):
+        if repeat and step // period >= repeat:
             return ProfilerAction.NONE
         place = step % period
         if place < wait:

@@ -86,7 +86,7 @@ def _key(k: Any) -> Any:
 def _core(t: Tensor) -> Tensor:
     """An expanded tensor before it was expanded: what there is of it in memory, and no more than once."""
     for d, (n, step) in enumerate(zip(t.shape, t.stride())):
-        if step == 0 and n > 1:
+        if step == 0 and n:
             t = t.narrow(d, 0, 1)
     return t
 
@@ -97,13 +97,14 @@ def _row_major(sizes: Any) -> tuple[int, ...]:
     step = 1
     for n in reversed(sizes):
         steps.append(step)
-        step *= max(n, 1)
+        step *= n
     return tuple(reversed(steps))
 
 
 def _span(sizes: Any, steps: Any) -> int:
-    """Elements from the first to the last one."""
-    return 0 if 0 in sizes else 1 + sum((n - 1) * s for n, s in zip(sizes, steps))
+    """Elements from the first to the last one, of which there is one at least."""
+    beyond: int = sum((n - 1) * s for n, s in zip(sizes, steps))
+    return 1 + beyond
 
 
 def _apart(sizes: Any, steps: Any) -> bool:
@@ -140,7 +141,7 @@ def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
     groups: list[Any] = []
     lost: list[str] = []
     repeated: list[str] = []
-    ranges.sort(key=lambda r: r[:2])
+    ranges.sort(key=lambda r: r[0])
     at = 0
     while at < len(ranges):
         begin, end, name, first = ranges[at]
@@ -343,7 +344,7 @@ def _arrange(groups: Any, tensors: dict[str, Tensor]) -> None:
         for name, offset, sizes, steps in group:
             t = tensors[name]
             whole = all(type(i) is int and 0 <= i < 1 << 62 for i in [offset, *sizes, *steps])
-            if not whole or len(sizes) != len(steps) or name in done:
+            if not whole or 0 in sizes or len(sizes) != len(steps) or name in done:
                 raise ValueError("sizes, strides or offset of a tensor")
             core = [1 if s == 0 and n > 1 else n for n, s in zip(sizes, steps)]
             if list(t.shape) not in (core, sizes) or not _apart(core, steps):

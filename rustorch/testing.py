@@ -98,6 +98,14 @@ def _number(v: Any) -> Any:
     return v.item() if np is not None and isinstance(v, (np.number, np.bool_)) else v
 
 
+def _as_tensor(v: Any) -> Tensor:
+    """A number with all its digits, or an array."""
+    for kind, name in ((int, "int64"), (float, "float64"), (complex, "complex128")):
+        if isinstance(v, kind) and not hasattr(v, "shape"):
+            return as_tensor(v, dtype=BY_NAME[name if kind is not int or abs(v) < 2**63 else "float64"])
+    return as_tensor(v)
+
+
 def _unequal(actual: Any, expected: Any, place: str, options: tuple[Any, ...]) -> str | None:
     rtol, atol, equal_nan, check_device, check_dtype, check_stride, allow_subclasses = options
     if actual is None or expected is None:
@@ -120,7 +128,7 @@ def _unequal(actual: Any, expected: Any, place: str, options: tuple[Any, ...]) -
     if not allow_subclasses and type(actual) is not type(expected):
         raise TypeError(f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}.")
     kind = "Scalars" if numbers else "Tensor-likes"
-    a, e = (v.detach() if isinstance(v, Tensor) else as_tensor(v) for v in (actual, expected))
+    a, e = (v.detach() if isinstance(v, Tensor) else _as_tensor(v) for v in (actual, expected))
     if a.shape != e.shape:
         return f"The values for attribute 'shape' do not match{place}: {a.shape} != {e.shape}."
     if check_device and a.device != e.device:
@@ -145,15 +153,15 @@ def _unequal(actual: Any, expected: Any, place: str, options: tuple[Any, ...]) -
     apart = _ops.abs(a - e) if wide.is_floating_point or wide.is_complex else _ops.abs(a.double() - e.double())
     apart = _ops.where(close, _ops.zeros_like(apart), apart)
     relative = _ops.where(close, _ops.zeros_like(apart), apart / _ops.abs(e))
+    what = f"{kind} are not {'close' if rtol or atol else 'equal'}{place}!"
     if numbers:
         return (
-            f"Scalars are not close{place}!\n\nExpected {expected} but got {actual}.\n"
+            f"{what}\n\nExpected {expected} but got {actual}.\n"
             f"Absolute difference: {apart.item()} (up to {atol} allowed)\n"
             f"Relative difference: {relative.item()} (up to {rtol} allowed)"
         )
     return (
-        f"{kind} are not {'close' if rtol or atol else 'equal'}{place}!\n\n"
-        f"Mismatched elements: {wrong} / {count} ({100 * wrong / count:.1f}%)\n"
+        f"{what}\n\nMismatched elements: {wrong} / {count} ({100 * wrong / count:.1f}%)\n"
         f"Greatest absolute difference: {_most(apart)} (up to {atol} allowed)\n"
         f"Greatest relative difference: {_most(relative)} (up to {rtol} allowed)"
     )

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 from typing import Any
 
 __all__ = ["TorchVersion"]
 
+# PEP 440: epoch, numbers, what comes before a release, after it, on the way to it, and a local name.
+_FORM = re.compile(
+    r"\s*v?(?:(\d+)!)?(\d+(?:\.\d+)*)"
+    r"(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?"
+    r"(?:-(\d+)|[-_.]?(post|rev|r)[-_.]?(\d*))?"
+    r"(?:[-_.]?(dev)[-_.]?(\d*))?"
+    r"(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*",
+    re.IGNORECASE,
+)
+
 
 def _key(v: Any) -> tuple[Any, ...]:
-    """What versions are compared by: the numbers, then before them what is not released yet."""
+    """What versions are compared by."""
     if isinstance(v, (tuple, list)):
         v = ".".join(map(str, v))
-    found = re.match(r"\s*v?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|c|rc|alpha|beta|dev|post)[-_.]?(\d*))?", str(v))
+    found = _FORM.fullmatch(v) if isinstance(v, str) else None
     if not found:
         raise ValueError(f"Invalid version: {v!r}")
-    numbers = [int(n) for n in found[1].split(".")]
+    epoch, release, before, which, after, post, revision, dev, build, local = found.groups()
+    numbers = [int(n) for n in release.split(".")]
     while numbers and not numbers[-1]:
         numbers.pop()
-    stages = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "c": -1, "rc": -1, None: 0, "post": 1}
-    local = str(v).partition("+")[2]
-    return numbers, stages[found[2]], int(found[3] or 0), local
+    later = int(after or revision or 0) if after or post else -1
+    if before:
+        stage = ({"a": 0, "b": 1}.get(before[0].lower(), 2), int(which or 0))
+    else:
+        stage = (-1, 0) if dev and later < 0 else (3, 0)
+    parts = [(1, int(p), "") if p.isdigit() else (0, 0, p.lower()) for p in re.split(r"[-_.]", local)] if local else []
+    return int(epoch or 0), numbers, stage, later, int(build or 0) if dev else math.inf, parts
+
+
+def _compared(name: str) -> Any:
+    def compare(self: Any, other: Any) -> Any:
+        try:
+            return getattr(operator, name)(_key(self), _key(other))
+        except ValueError:  # as in PyTorch, what is no version is compared as a text
+            return getattr(str, name)(self, other)
+
+    return compare
 
 
 class TorchVersion(str):
@@ -28,25 +55,13 @@ class TorchVersion(str):
 
     __slots__ = ()
 
-    def __eq__(self, other: object) -> bool:
-        try:
-            return _key(self) == _key(other)
-        except ValueError:
-            return False
+    __eq__ = _compared("__eq__")
+    __lt__ = _compared("__lt__")
+    __le__ = _compared("__le__")
+    __gt__ = _compared("__gt__")
+    __ge__ = _compared("__ge__")
 
     def __ne__(self, other: object) -> bool:
         return not self == other
-
-    def __lt__(self, other: Any) -> bool:
-        return _key(self) < _key(other)
-
-    def __le__(self, other: Any) -> bool:
-        return _key(self) <= _key(other)
-
-    def __gt__(self, other: Any) -> bool:
-        return _key(self) > _key(other)
-
-    def __ge__(self, other: Any) -> bool:
-        return _key(self) >= _key(other)
 
     __hash__ = str.__hash__

@@ -41,7 +41,12 @@ ROOT = Path(__file__).parent.parent
 # Left out of the runs: comparisons with torch, tests of the C interface, and those that build or measure.
 WITHOUT = ["torch", "abi", "mutants.py", "test_examples.py", "test_interrupts.py", "test_generated_python.py"]
 # Sources that run where the first run cannot see them (in processes of their own): the tests that are about them.
-UNSEEN = {"rustorch/utils/data/": ["tests/test_data.py"], "rustorch/multiprocessing.py": ["tests/test_data.py"]}
+UNSEEN = {
+    "rustorch/utils/data/": ["tests/test_data.py"],
+    "rustorch/multiprocessing.py": ["tests/test_data.py"],
+    "rustorch/as_torch/": ["tests/test_as_torch.py", "tests/test_planted_libraries.py::test_torch_that_is_installed",
+                           "tests/test_planted_libraries.py::test_programs_find"],
+}  # fmt: skip
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -151,8 +156,9 @@ def changes(node: Any) -> list[tuple[str, Any]]:
         found.append(("not in finally", lambda n: ast.If(ast.Constant(True), [*n.body, *n.finalbody], [])))
     elif isinstance(node, (ast.Break, ast.Continue)):
         found.append(("statement left out", lambda n: ast.Pass()))
-    elif isinstance(node, ast.FunctionDef):
-        found += [("option ignored", ignoring(name, default)) for name, default in defaults(node)]
+    elif isinstance(node, ast.FunctionDef):  # what is accepted and never read, as for other devices, is ignored anyway
+        read = {n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name)}
+        found += [("option ignored", ignoring(name, default)) for name, default in defaults(node) if name in read]
     return found
 
 
@@ -283,19 +289,24 @@ def first_run(folder: Path, files: list[str]) -> tuple[Any, Any]:
     out = folder / "took"
     (folder / "timing.py").write_text(
         "import pickle, collections\n"
-        "took = collections.Counter()\n"
+        "took, failed = collections.Counter(), set()\n"
         "def pytest_runtest_logreport(report):\n"
         "    took[report.nodeid] += report.duration\n"
+        "    if report.failed: failed.add(report.nodeid)\n"
         "def pytest_sessionfinish():\n"
-        f"    if took:\n        with open({str(out)!r}, 'wb') as f: pickle.dump(dict(took), f)\n"
+        f"    if took:\n        with open({str(out)!r}, 'wb') as f: pickle.dump((dict(took), failed), f)\n"
     )
     code = pytest_run(
         folder, 3600, "-p", "timing", "--cov=rustorch", "--cov-context=test", "--cov-report=",
         *(f"--ignore=tests/{name}" for name in WITHOUT), *files,
         first=True, COVERAGE_FILE=str(folder / "coverage"),
     )  # fmt: skip
-    if code != 0:
-        sys.exit((folder / "log").read_text()[-5000:] + f"\nthe tests fail without any fault ({code})")
+    if code not in (0, 1):
+        sys.exit((folder / "log").read_text()[-5000:] + f"\nthe tests did not run ({code})")
+    took, failed = pickle.loads(out.read_bytes())
+    for test in sorted(failed):
+        print(f"left out, as it fails without any fault: {test}")
+        del took[test]
     data = coverage.CoverageData(str(folder / "coverage"))
     data.read()
     tests: dict[tuple[str, str], set[str]] = {}
@@ -304,7 +315,7 @@ def first_run(folder: Path, files: list[str]) -> tuple[Any, Any]:
         name = str(Path(file).relative_to(folder.resolve()))
         for place, lines in [("", range(10**6)), *places(ast.parse(Path(file).read_text()))]:
             tests.setdefault((name, place), set()).update(*(which for n, which in by.items() if n in lines))
-    return tests, pickle.loads(out.read_bytes())
+    return {key: found & took.keys() for key, found in tests.items()}, took
 
 
 def known(args: Any) -> tuple[Any, Any]:

@@ -639,12 +639,7 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
     finally:
         c._saved = ()
     results = (*result,) if isinstance(result, (tuple, list)) else (result,)
-    if len(results) > n_out and any(r is not None for r in results[n_out:]):
-        raise RustorchError(
-            f"function {cls.__name__}Backward returned an incorrect number of gradients "
-            f"(expected {n_out}, got {len(results)})"
-        )
-    if len(results) < n_out:
+    if len(results) < n_out or any(r is not None for r in results[n_out:]):
         raise RustorchError(
             f"function {cls.__name__}Backward returned an incorrect number of gradients "
             f"(expected {n_out}, got {len(results)})"

@@ -88,8 +88,7 @@ def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float
 
 
 def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
-    if scale_grad_by_freq is not False or sparse is not False:
-        flags(name, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+    flags(name, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
     if scale_grad_by_freq:
         raise NotImplementedError(f"{name}: scale_grad_by_freq=True is not supported")
     if sparse:

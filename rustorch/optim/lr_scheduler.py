@@ -372,8 +372,6 @@ class CosineAnnealingLR(LRScheduler):
         lrs = _values(self.optimizer, "lr")
         if self._is_initial:
             return lrs
-        if self._step_count == 1 and epoch > 0:
-            return self._get_closed_form_lr()
         if (epoch - 1 - half) % (2 * half) == 0:  # the epoch before was at the lowest point, where the ratio is 0 / 0
             rise = (1 - math.cos(math.pi / half)) / 2
             return [lr + (base - low) * rise for lr, base in zip(lrs, self.base_lrs)]

@@ -12,10 +12,10 @@ class RemovableHandle:
 
     _count = 0
 
-    def __init__(self, hooks: dict[int, Any]) -> None:
+    def __init__(self, hooks_dict: dict[int, Any]) -> None:
         self.id = RemovableHandle._count
         RemovableHandle._count += 1
-        self._hooks = hooks
+        self._hooks = hooks_dict
 
     def remove(self) -> None:
         """Takes the hook out; a second call does nothing."""

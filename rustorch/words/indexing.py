@@ -45,8 +45,7 @@ def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     """Indices of the elements that are not zero: one row each, or one tensor per dimension."""
-    if as_tuple is not False:
-        flags("nonzero", as_tuple=as_tuple)
+    flags("nonzero", as_tuple=as_tuple)
     if as_tuple:
         return _ops.nonzero_list(input)
     return _ops.nonzero(input, out=out)

@@ -20,7 +20,11 @@ import rustorch as rt  # noqa: E402
 FILE = Path(__file__).parent.parent / "signatures.txt"
 PLACES = [
     "nn", "nn.functional", "nn.init", "nn.utils", "nn.utils.rnn", "nn.utils.parametrize", "nn.utils.parametrizations",
-    "optim", "optim.lr_scheduler", "optim.swa_utils", "autograd", "autograd.functional", "signal.windows",
+    "optim", "optim.lr_scheduler", "optim.swa_utils", "autograd", "autograd.functional", "autograd.graph",
+    "amp", "compiler", "cuda", "distributed", "func", "fx", "hub", "jit", "library", "linalg", "nn.attention",
+    "nn.attention.flex_attention", "nn.parallel", "nn.parameter", "nn.utils.fusion", "nn.utils.prune", "onnx",
+    "overrides", "profiler", "random", "serialization", "storage", "testing", "utils._pytree", "utils.checkpoint",
+    "utils.data", "utils.hooks", "signal.windows",
 ]  # fmt: skip
 
 
@@ -56,6 +60,16 @@ def written(signature: inspect.Signature, skip: int) -> str:
     return ", ".join(parts)
 
 
+def methods(kind: type, place: str) -> list[str]:
+    """Those of a class whose parameters have to be PyTorch's; of one from elsewhere only the constructor's."""
+    found = ["__init__", "forward"]
+    if kind.__module__.startswith(f"rustorch.{place}"):
+        found += [
+            n for n, v in vars(kind).items() if not n.startswith("_") and inspect.isfunction(v) and n != "forward"
+        ]
+    return found
+
+
 def lines() -> list[str]:
     found = []
     for place in PLACES:
@@ -66,14 +80,18 @@ def lines() -> list[str]:
                 continue
             if isinstance(mine, type) and issubclass(mine, (Warning, Exception)):
                 continue
-            for method in ("__init__", "forward") if isinstance(other, type) else ("",):
+            if mine is rt.Tensor:
+                continue
+            for method in methods(mine, place) if isinstance(other, type) else ("",):
                 f = getattr(other, method, None) if method else other
                 try:
                     signature = inspect.signature(f)
                 except (TypeError, ValueError):
                     continue
                 text = written(signature, 1 if method else 0)
-                if f is None or text == "*args, **kwargs" or (method == "forward" and "=" not in text):
+                if f is None or text == "*args, **kwargs" or (method not in ("", "__init__") and "=" not in text):
+                    continue
+                if "<" in text:  # an object, of which there is no literal
                     continue
                 found.append(f"{place}.{name}{'.' + method if method else ''}({text})")
     return found

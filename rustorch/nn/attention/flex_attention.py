@@ -85,7 +85,7 @@ def or_masks(*mask_mods: Any) -> Any:
     return mask
 
 
-def create_mask(mod_fn: Any, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = "cpu") -> Any:
+def create_mask(mod_fn: Any, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None) -> Any:
     """The mask [B, H, Q_LEN, KV_LEN] that `mod_fn(batch, head, query, key)` says, called once with all places."""
     places = [rt.arange(n, device=device) for n in (B or 1, H or 1, Q_LEN, KV_LEN)]
     shaped = [p.view([-1 if i == k else 1 for i in range(4)]) for k, p in enumerate(places)]

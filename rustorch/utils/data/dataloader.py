@@ -144,7 +144,7 @@ class DataLoader:
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = _context(multiprocessing_context)
         self.generator = generator
-        self.prefetch_factor = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
+        self.prefetch_factor: Any = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self.in_order = in_order
         self._iterator: _WorkerIterator | None = None
@@ -329,7 +329,7 @@ class _WorkerIterator(_Iterator):
         self._timeout = loader.timeout or None
         self._in_order = loader.in_order
         self._size = loader.num_workers
-        self._ahead = (loader.prefetch_factor or 1) * self._size
+        self._ahead = loader.prefetch_factor * self._size
         context = loader.multiprocessing_context or multiprocessing.get_context()
         self._pool = _Pool(context, self._size, self._base_seed, loader.worker_init_fn, self._fetcher_args)
         # Not __del__: the collector of cycles would finalize the queues before it.

@@ -58,7 +58,7 @@ class DistributedSampler(Sampler):
             generator.manual_seed(self.seed + self.epoch)
             indices = rt.randperm(n, generator=generator).tolist()
         while len(indices) < self.total_size:
-            indices += indices[: self.total_size - len(indices)]
+            indices += indices
         return iter(indices[self.rank : self.total_size : self.num_replicas])
 
     def __len__(self) -> int:
