@@ -653,11 +653,11 @@ fn compute_matrix_exp(c: &Call, outs: &[Tensor]) -> Result<()> {
         64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
         10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0,
     ];
-    let (_, n) = square(c.x(0))?;
-    let d = c.x(0).dtype();
+    let d = c.x(0).dtype().compute_dtype();
     if outs[0].numel() == 0 {
         return Ok(());
     }
+    let n = c.x(0).shape()[c.x(0).ndim() - 1];
     let size = n as i64;
     let a = contiguous_unlocked(c.x(0), d, true)?.reshape(&[-1, size, size])?;
     let norms = a.abs()?.sum(Some(&[-2]), false, None)?.amax(&[-1], false)?.to_vec_unlocked::<f64>()?;
@@ -966,8 +966,12 @@ ops! {
     matrix_exp(input: Tensor) -> Tensor, Special {
         body: Kernel(
             |c| {
-                let (batch, n) = square(c.x(0))?;
-                spec(&batch, &[n, n], c.x(0).dtype())?.one()
+                let x = c.x(0);
+                floats(x)?;
+                if x.ndim() < 2 || x.shape()[x.ndim() - 2] != x.shape()[x.ndim() - 1] {
+                    bail!(Shape, "expected batches of square matrices, got shape {:?}", x.shape());
+                }
+                Spec::rows(x.shape(), x.dtype())?.one()
             },
             compute_matrix_exp,
         ),
