@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import flags, into, operand, refused, whole
+from .._arguments import flags, into, refused, whole
 from ..dtypes import BY_NAME, from_python
 from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
