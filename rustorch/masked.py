@@ -156,7 +156,7 @@ def logsumexp(
 ) -> Tensor:
     """The logarithm of the sum of the exponentials over `dim` (all by default); -infinity where nothing counts."""
     x = _cast(input, dtype)
-    return _kept(x, mask, _lowest(x.dtype)).logsumexp(_dims(input, dim), bool(keepdim))
+    return _kept(x, mask, _lowest(x.dtype)).logsumexp(_dims(input, dim), bool(keepdim)).to(dtype=x.dtype)
 
 
 def logaddexp(
@@ -200,8 +200,8 @@ def _spread(
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     if correction:
-        count = rt.clamp(count - correction, min=0)
-    return _summed(squares, dims, bool(keepdim)) / count
+        count = rt.clamp(count.to(rt.float64) - correction, min=0)
+    return (_summed(squares, dims, bool(keepdim)) / count).to(dtype=x.dtype)
 
 
 def var(
@@ -209,7 +209,7 @@ def var(
     dim: Any = None,
     unbiased: bool | None = None,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
     keepdim: Any = False,
     dtype: Any = None,
     mask: Tensor | None = None,
@@ -223,7 +223,7 @@ def std(
     dim: Any = None,
     unbiased: bool | None = None,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
     keepdim: Any = False,
     dtype: Any = None,
     mask: Tensor | None = None,

@@ -277,7 +277,7 @@ def run(op: Any, f: Any, dtype: Any, grad: bool) -> tuple[int, list[str]]:
                         )
                         continue
                     if op.name in READ_IN_PART:
-                        b = torch.where(torch.tensor((a == 0).tolist()).reshape(b.shape), 0, b)
+                        b = torch.where(torch.tensor((a == 0).tolist(), dtype=torch.bool).reshape(b.shape), 0, b)
                     same(described, a, b, f"gradient {k}")
             done += 1
         except NotImplementedError:
