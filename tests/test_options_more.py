@@ -667,18 +667,19 @@ la.lstsq(ones(2, 2), ones(2, 1), driver="gel")
 ! DTypeError: expected two floating point tensors of one dtype
 la.vecdot(ones(2), ones(2, dtype=rt.float64))
 la.vecdot(ones(2, dtype=I64), ones(2, dtype=I64))
-! DTypeError: expected a floating point tensor
+! DTypeError: expected a floating point or complex tensor
 la.matrix_norm(ones(2, 2, dtype=I64))
 la.matrix_norm(ones(2, 2, dtype=I64), 1)
 la.matrix_norm(ones(2, 2, dtype=rt.bool), "nuc")
 ! ShapeMismatchError: expected at least two dimensions
 la.matrix_norm(ones(2))
-! IndexOutOfRangeError: dim must hold two different dimensions of
+! IndexOutOfRangeError: dimension out of range
 la.matrix_norm(ones(2, 2), dim=(0, 2))
 la.matrix_norm(ones(2, 2), dim=(-3, 1))
+! IndexOutOfRangeError: dim must hold two different dimensions
 la.matrix_norm(ones(2, 2), dim=(0, 0))
 la.matrix_norm(ones(2, 2), dim=(1, -1))
-! InvalidArgumentError: matrix_norm: ord
+! InvalidArgumentError: matrix_norm: order
 la.matrix_norm(ones(2, 2), 3)
 la.matrix_norm(ones(2, 2), 0)
 ! ShapeMismatchError: dim must hold one or two dimensions

@@ -857,7 +857,7 @@ ops! {
         vjp: vjp!(|v| eig_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         refuses: &[Refusal { call: "rt.full((2, 2), rt.nan)", message: "non-finite" }],
-        samples: &["m(3) + c([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0], [1.0, 0.0, 3.0]])"],
+        samples: &["m(3) + c([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 9.0]])", "m(2, 2)"],
         takes: Takes::COMPLEX, conjugates: true,
     }
 
@@ -915,6 +915,7 @@ ops! {
         body: Composite(eval_matrix_rank),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
+        samples: &["r(3, 2)"],
     }
 
     /// The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity.
@@ -1033,7 +1034,7 @@ ops! {
         }),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(3, 3), 4", message: "not greater than min" }],
-        samples: &["r(4, 3), 3", "r(2, 3), 2, 1, r(3)"],
+        samples: &["r(4, 3), 3", "m(3), 3, 1, r(3)"],
     }
 
     /// As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at
