@@ -35,7 +35,7 @@ def _dims(input: Tensor, dim: Any) -> tuple[int, ...]:
 
 
 def _lowest(d: Any) -> Any:
-    return -_INF if d.is_floating_point else rt.iinfo(d).min
+    return -_INF if d.is_floating_point or d.is_complex else rt.iinfo(d).min
 
 
 def _highest(d: Any) -> Any:
@@ -119,10 +119,10 @@ def _place(name: str, otherwise: Any) -> Any:
         input: Tensor, dim: int | None = None, *, keepdim: Any = False, dtype: Any = None, mask: Tensor | None = None
     ) -> Tensor:
         x = _cast(input, dtype)
-        return getattr(_kept(x, mask, otherwise(x.dtype)), name)(dim, bool(keepdim))  # type: ignore[no-any-return]
+        return getattr(_kept(x, mask, otherwise(x.dtype)), name)(dim, bool(keepdim)).to(dtype=x.dtype)  # type: ignore[no-any-return]
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"`{name}` over `dim` (of all elements by default)."
+    f.__doc__ = f"`{name}` over `dim` (of all elements by default), as numbers of the input's dtype."
     return f
 
 
@@ -152,11 +152,11 @@ def median(
 
 
 def logsumexp(
-    input: Tensor, dim: Any, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
+    input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
-    """The logarithm of the sum of the exponentials over `dim`; -infinity where nothing counts."""
+    """The logarithm of the sum of the exponentials over `dim` (all by default); -infinity where nothing counts."""
     x = _cast(input, dtype)
-    return _kept(x, mask, _lowest(x.dtype)).logsumexp(_dims(input, dim), bool(keepdim))
+    return _kept(x, mask, _lowest(x.dtype)).logsumexp(_dims(input, dim), bool(keepdim)).to(dtype=x.dtype)
 
 
 def logaddexp(
@@ -195,13 +195,13 @@ def _spread(
     x, dims = _cast(input, dtype), _dims(input, dim)
     average = _summed(_kept(x, mask, 0), dims, True) / _count(x, mask, dims, True)
     off = _kept(x - average, mask, 0)
-    squares = (off * off.conj()).real if x.is_complex() else off * off
+    squares = off * off.conj() if x.is_complex() else off * off
     count = _count(x, mask, dims, bool(keepdim))
     if correction is None:
         correction = 1 if unbiased is None or unbiased else 0
     if correction:
-        count = rt.clamp(count - correction, min=0)
-    return _summed(squares, dims, bool(keepdim)) / count
+        count = rt.clamp(count.to(rt.float64) - correction, min=0)
+    return (_summed(squares, dims, bool(keepdim)) / count).to(dtype=x.dtype)
 
 
 def var(
@@ -209,7 +209,7 @@ def var(
     dim: Any = None,
     unbiased: bool | None = None,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
     keepdim: Any = False,
     dtype: Any = None,
     mask: Tensor | None = None,
@@ -223,7 +223,7 @@ def std(
     dim: Any = None,
     unbiased: bool | None = None,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
     keepdim: Any = False,
     dtype: Any = None,
     mask: Tensor | None = None,

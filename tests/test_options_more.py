@@ -667,7 +667,7 @@ la.lstsq(ones(2, 2), ones(2, 1), driver="gel")
 ! DTypeError: expected two floating point tensors of one dtype
 la.vecdot(ones(2), ones(2, dtype=rt.float64))
 la.vecdot(ones(2, dtype=I64), ones(2, dtype=I64))
-! DTypeError: expected a floating point tensor
+! DTypeError: expected a floating point or complex tensor
 la.matrix_norm(ones(2, 2, dtype=I64))
 la.matrix_norm(ones(2, 2, dtype=I64), 1)
 la.matrix_norm(ones(2, 2, dtype=rt.bool), "nuc")

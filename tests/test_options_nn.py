@@ -1850,9 +1850,11 @@ def test_dtype_and_device(cls):
                                    inspect.signature(cls.__init__).parameters else {})}, device="cuda")  # fmt: skip
 
 
-# Tested elsewhere: containers in test_nn_containers; bases have no options of their own.
+# Tested elsewhere: containers in test_nn_containers, clusters and random pools in test_nn_adaptive; bases have no options
+# of their own.
 ELSEWHERE = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Container",
-             "RNNBase", "RNNCellBase", "DataParallel", "NonDynamicallyQuantizableLinear", "SyncBatchNorm"}  # fmt: skip
+             "RNNBase", "RNNCellBase", "DataParallel", "AdaptiveLogSoftmaxWithLoss", "FractionalMaxPool2d",
+             "FractionalMaxPool3d", "NonDynamicallyQuantizableLinear", "SyncBatchNorm"}  # fmt: skip
 
 
 def test_every_option_is_tried():

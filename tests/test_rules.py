@@ -388,6 +388,8 @@ CALLS = [
         max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d adaptive_max_pool3d: VOLUMES, 2
         adaptive_max_pool3d_with_indices: VOLUMES, 2
         max_pool3d adaptive_max_pool3d: VOLUMES, 2, return_indices=True
+        fractional_max_pool2d fractional_max_pool2d_with_indices: IMAGES, 2, 2, _random_samples=ones(2, 4, 2) / 2
+        fractional_max_pool3d fractional_max_pool3d_with_indices: VOLUMES, 2, 2, _random_samples=ones(2, 4, 3) / 2
         adaptive_max_pool1d adaptive_max_pool1d_with_indices avg_pool1d: IMAGE, 2
         adaptive_max_pool2d adaptive_max_pool2d_with_indices avg_pool2d: IMAGES, 2
         lp_pool1d: IMAGE, 2.0, 2
@@ -439,6 +441,8 @@ OTHER = {
     "adaptive_max_pool1d_with_indices": "adaptive_max_pool1d",
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
     "adaptive_max_pool3d_with_indices": "adaptive_max_pool3d",
+    "fractional_max_pool2d_with_indices": "fractional_max_pool2d",
+    "fractional_max_pool3d_with_indices": "fractional_max_pool3d",
     "dropout1d": "feature_dropout",
     "dropout2d": "feature_dropout",
     "dropout3d": "feature_dropout",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import flags, into, operand, refused, whole
+from .._arguments import flags, into, refused, whole
 from ..dtypes import BY_NAME, from_python
 from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
@@ -235,6 +235,15 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim
     return _ops.cumulative_trapezoid(y, x, dx, dim)
 
 
+def _spacing(input: Tensor, v: Any) -> Tensor:
+    """A number in the precision of the input."""
+    if _is_tensor(v):
+        return v  # type: ignore[no-any-return]
+    wide = input.dtype in (BY_NAME["float64"], BY_NAME["complex128"])
+    kind = ("complex128" if wide else "complex64") if isinstance(v, complex) else "float64" if wide else "float32"
+    return _ops.full((), v, dtype=BY_NAME[kind])
+
+
 def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
     """Slopes along `dim` (each by default) by differences of neighbours, as a tuple.
 
@@ -246,12 +255,12 @@ def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order:
         for s in spacing:
             if _is_tensor(s) and s.ndim != 1:
                 raise ShapeMismatchError(f"gradient: expected places as a 1-D tensor, got shape {list(s.shape)}")
-        given = [operand(s) for s in spacing]
+        given = [_spacing(input, s) for s in spacing]
     else:
         if _is_tensor(spacing):
             raise DTypeError("gradient(): argument 'spacing' must be a number or a sequence, not a Tensor")
         count = input.ndim if dim is None else 1 if isinstance(dim, int) else len(dim)
-        given = [operand(spacing)] * count
+        given = [_spacing(input, spacing)] * count
     return _ops.gradient(input, given, dim, edge_order)
 
 

@@ -42,7 +42,7 @@ fn lu(a: &mut [C], [m, n]: [usize; 2]) -> Result<Lu> {
     for k in 0..m.min(n) {
         let mut p = k;
         for i in k + 1..m {
-            let (v, best) = (a[i * n + k].abs(), a[p * n + k].abs());
+            let (v, best) = (a[i * n + k].size(), a[p * n + k].size());
             if v > best || v.is_nan() && !best.is_nan() {
                 p = i;
             }

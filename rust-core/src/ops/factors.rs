@@ -604,11 +604,11 @@ fn compute_matrix_exp(c: &Call, outs: &[Tensor]) -> Result<()> {
         64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
         10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0,
     ];
-    let (_, n) = square(c.x(0))?;
-    let d = c.x(0).dtype();
+    let d = c.x(0).dtype().compute_dtype();
     if outs[0].numel() == 0 {
         return Ok(());
     }
+    let n = c.x(0).shape()[c.x(0).ndim() - 1];
     let size = n as i64;
     let a = contiguous_unlocked(c.x(0), d, true)?.reshape(&[-1, size, size])?;
     let norms = a.abs()?.sum(Some(&[-2]), false, None)?.amax(&[-1], false)?.to_vec_unlocked::<f64>()?;
@@ -812,7 +812,7 @@ ops! {
         vjp: vjp!(|v| eig_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         refuses: &[Refusal { call: "rt.full((2, 2), rt.nan)", message: "non-finite" }],
-        samples: &["m(3) + c([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0], [1.0, 0.0, 3.0]])"],
+        samples: &["m(3) + c([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 9.0]])", "m(2, 2)"],
         takes: Takes::COMPLEX, conjugates: true,
     }
 
@@ -855,6 +855,7 @@ ops! {
         body: Composite(eval_matrix_rank),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
+        samples: &["r(3, 2)"],
     }
 
     /// The tensor whose product with `input`, over the first `ind` dimensions of that and the last of this, is the identity.
@@ -908,8 +909,12 @@ ops! {
     matrix_exp(input: Tensor) -> Tensor, Special {
         body: Kernel(
             |c| {
-                let (batch, n) = square(c.x(0))?;
-                spec(&batch, &[n, n], c.x(0).dtype())?.one()
+                let x = c.x(0);
+                floats(x)?;
+                if x.ndim() < 2 || x.shape()[x.ndim() - 2] != x.shape()[x.ndim() - 1] {
+                    bail!(Shape, "expected batches of square matrices, got shape {:?}", x.shape());
+                }
+                Spec::rows(x.shape(), x.dtype())?.one()
             },
             compute_matrix_exp,
         ),
@@ -974,7 +979,7 @@ ops! {
         }),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(3, 3), 4", message: "not greater than min" }],
-        samples: &["r(4, 3), 3", "r(2, 3), 2, 1, r(3)"],
+        samples: &["r(4, 3), 3", "m(3), 3, 1, r(3)"],
     }
 
     /// As `svd_lowrank`, of rows from which with `center` their mean is taken away: `V` holds principal directions. `q` is at

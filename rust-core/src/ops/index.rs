@@ -1280,6 +1280,7 @@ ops! {
         }),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2), (2, 2)", message: "integer dtype" }],
+        samples: &["i([3, 1]), (2, 3)"],
     }
 
     /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.

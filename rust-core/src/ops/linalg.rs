@@ -992,7 +992,7 @@ ops! {
         }),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2)", message: "at least 2 dimensions" }],
-        samples: &["r(3, 2)", "r(3, 3), False", "r(2, 3), True, False"],
+        samples: &["r(3, 2)", "m(3), False", "r(2, 3), True, False"],
     }
 
     /// Sums of the products of the conjugates of `x` with `y` along `dim`; the other dimensions broadcast.

@@ -14,7 +14,7 @@ use crate::memory::List;
 use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
 use crate::table::lang::Ex;
 use crate::table::loops::{float1, float2, run};
-use crate::table::rules::{no_zero, number};
+use crate::table::rules::{no_zero, number, zeros};
 use crate::tensor::Tensor;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -378,7 +378,11 @@ ops! {
     /// The number of the dtype that comes next after `input` on the way to `other`.
     nextafter(input: Tensor, other: Tensor) -> Tensor, Real {
         body: Elementwise(eval_nextafter),
-        inplace: true,
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().keep(v.x(0).eq(v.x(1)).then(|m| m.logical_not()))),
+            v.want(1, || zeros(v, 1)),
+        ]),
+        saves: Saves::XB, inplace: true,
         refuses: &[Refusal { call: "rt.tensor([1]), rt.tensor([2])", message: "not implemented for dtype int64" }],
     }
 

@@ -391,6 +391,7 @@ fn slopes(x: &Tensor, dim: i64, spacing: Option<&Tensor>, order: i64) -> Result<
 
 fn eval_gradient(c: &Call) -> Result<Outs> {
     let (x, order) = (c.x(0), c.int(1));
+    let half = matches!(x.dtype(), DType::F16 | DType::BF16);
     if x.dtype() == DType::Bool || x.dtype() == DType::U8 {
         bail!(DType, "not implemented for dtype {}", x.dtype());
     }
@@ -419,7 +420,15 @@ fn eval_gradient(c: &Call) -> Result<Outs> {
             bail!(Shape, "expected one place for each of {} elements, got shape {:?}", x.shape()[d], s.shape());
         }
     }
-    several(dims.len(), |k| slopes(x, seen[k] as i64, spacing.get(k).copied().flatten(), order))
+    if !half {
+        return several(dims.len(), |k| slopes(x, seen[k] as i64, spacing.get(k).copied().flatten(), order));
+    }
+    // Rounded once.
+    let wide = x.to_dtype(DType::F32)?;
+    several(dims.len(), |k| {
+        let spacing = spacing.get(k).copied().flatten().map(|s| s.to_dtype(DType::F32)).transpose()?;
+        slopes(&wide, seen[k] as i64, spacing.as_ref(), order)?.to_dtype(x.dtype())
+    })
 }
 
 /// Edges of `bins` intervals of one width.

@@ -1,6 +1,7 @@
 //! What views show, as tensors with memory of their own.
 
-use crate::table::{Outs, Refusal, one};
+use crate::engine::copy::copy_into;
+use crate::table::{Outs, Refusal, Spec, Takes, one};
 use crate::error::Result;
 use crate::tensor::Tensor;
 
@@ -23,10 +24,10 @@ ops! {
         method: false,
     }
 
-    /// A copy of `detach`.
+    /// A copy of `detach`: no gradient flows through it.
     detach_copy(input: Tensor) -> Tensor, Real {
-        body: Composite(|c| own(Ok(c.x(0).alias()))),
-        method: false,
+        body: Kernel(|c| Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one(), |c, outs| copy_into(&outs[0], c.x(0))),
+        method: false, takes: Takes::ALL,
     }
 
     /// A copy of `as_strided`.
@@ -47,7 +48,7 @@ ops! {
     expand_copy(input: Tensor, size: Ints) -> Tensor, Special {
         body: Composite(|c| own(c.x(0).expand(c.ints(0)))),
         method: false,
-        refuses: &[Refusal { call: "rt.ones(2), (3,)", message: "size" }],
+        refuses: &[Refusal { call: "rt.ones(2), (3,)", message: "broadcast" }],
         samples: &["r(2, 1), (2, 3)"],
     }
 
