@@ -477,6 +477,13 @@ fn eig_rule(v: &Vjp) -> Ex {
 
 // ---- norms and ranks ----
 
+fn floats(t: &Tensor) -> Result<()> {
+    if !t.dtype().is_differentiable() {
+        bail!(DType, "expected a floating point or complex tensor as input, got {}", t.dtype());
+    }
+    Ok(())
+}
+
 fn eval_cond(c: &Call) -> Result<Outs> {
     let (a, word, p) = (c.x(0), c.str(0), c.opt_scalar(1));
     let (batch, m, n) = matrices(a)?;
