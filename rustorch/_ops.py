@@ -7901,15 +7901,16 @@ _py_detach_copy = lib.py_detach_copy
 
 
 def detach_copy(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """A copy of `detach`."""
+    """A copy of `detach`: no gradient flows through it."""
     try:
-        t = _py_detach_copy(input._h)
+        if out is not None:
+            t = write_into(out, "detach_copy", "Tensor", input)
+        else:
+            t = _py_detach_copy(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         return astray(detach_copy, "detach_copy", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
-    if out is not None:
-        return into(out, t, "detach_copy", input)
     return t
 
 

@@ -2964,7 +2964,7 @@ rt_status rt_diagflat(const struct rt_tensor *input, int64_t offset, struct rt_t
 // A copy of `alias`.
 rt_status rt_alias_copy(const struct rt_tensor *input, struct rt_tensor **out);
 
-// A copy of `detach`.
+// A copy of `detach`: no gradient flows through it.
 rt_status rt_detach_copy(const struct rt_tensor *input, struct rt_tensor **out);
 
 // A copy of `as_strided`.

@@ -3313,7 +3313,7 @@ inline Tensor alias_copy(const Tensor &input) {
   return Tensor(out_[0]);
 }
 
-/// A copy of `detach`.
+/// A copy of `detach`: no gradient flows through it.
 inline Tensor detach_copy(const Tensor &input) {
   rt_tensor *out_[1] = {};
   check(rt_detach_copy(input.get(), out_ + 0));

@@ -7044,7 +7044,7 @@ pub unsafe extern "C-unwind" fn rt_alias_copy(
     })
 }
 
-/// A copy of `detach`.
+/// A copy of `detach`: no gradient flows through it.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_detach_copy(
     input: *const rt_tensor,
