@@ -252,6 +252,17 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
     return out.copy_(result)
 
 
+def several_into(out: Any, results: Any, make: Any) -> Any:
+    """Several results under their names (`make`), copied into the tensors `out` if given."""
+    if out is None:
+        return make(*results)
+    if len(out) != len(results):
+        raise InvalidArgumentError(f"{make.__name__}: wanted {len(results)} tensors as out, got {len(out)}")
+    for o, r in zip(out, results):
+        check_into(o, r, make.__name__, (), r.device)
+    return make(*(into(o, r, make.__name__) for o, r in zip(out, results)))
+
+
 def write_into(out: Any, op: str, kinds: str, *arguments: Any) -> Any:
     """Calls an op that has a kernel, which writes what it makes into `out`: a tensor, or as many as it has results.
 

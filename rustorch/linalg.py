@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops
-from ._arguments import check_into, into, named_result, several, whole
+from ._arguments import flags, into, named_result, several, several_into, whole
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
 from .errors import DTypeError, InvalidArgumentError, ShapeMismatchError
@@ -43,25 +43,14 @@ def _out(r: Tensor, out: Any) -> Tensor:
     return r if out is None else into(out, r)
 
 
-def _outs(make: Any, results: Any, out: Any) -> Any:
-    """Several results under their names, in the tensors `out` if given."""
-    if out is None:
-        return make(*results)
-    if len(out) != len(results):
-        raise InvalidArgumentError(f"{make.__name__}: wanted {len(results)} tensors as out, got {len(out)}")
-    for o, r in zip(out, results):
-        check_into(o, r, make.__name__)
-    return make(*(into(o, r, make.__name__) for o, r in zip(out, results)))
-
-
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """`A [*, m, n] = Q @ R` by Householder reflections; mode "reduced", "complete" or "r"."""
-    return _outs(_QR, _ops.linalg_qr(A, mode), out)
+    return _QR(*_ops.linalg_qr(A, mode, out=out))
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, out: Any = None) -> Any:
     """`A [*, m, n] = U @ diag(S) @ Vh`, singular values in descending order."""
-    return _outs(_SVD, _ops.linalg_svd(A, full_matrices), out)
+    return _SVD(*_ops.linalg_svd(A, full_matrices, out=out))
 
 
 def svdvals(A: Tensor, *, out: Any = None) -> Tensor:
@@ -71,7 +60,7 @@ def svdvals(A: Tensor, *, out: Any = None) -> Tensor:
 
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues (ascending) and eigenvectors of symmetric matrices; reads the triangle that UPLO names."""
-    return _outs(_Eigh, _ops.linalg_eigh(A, UPLO), out)
+    return _Eigh(*_ops.linalg_eigh(A, UPLO, out=out))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
@@ -81,7 +70,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
 
 def eig(A: Tensor, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors (columns of length 1) of square matrices, as complex numbers in no order."""
-    return _outs(_Eig, _ops.linalg_eig(A), out)
+    return _Eig(*_ops.linalg_eig(A, out=out))
 
 
 def eigvals(A: Tensor, *, out: Any = None) -> Tensor:
@@ -101,32 +90,32 @@ def det(A: Tensor, *, out: Any = None) -> Tensor:
 
 def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
     """As `inv`; a singular matrix is told by a number (the place of the zero, from 1) in the second result."""
-    return _outs(_InvEx, _ops.linalg_inv_ex(A, check_errors), out)
+    return _InvEx(*_ops.linalg_inv_ex(A, check_errors, out=out))
 
 
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """As `cholesky`; a matrix that is not positive definite is told by the order of the minor that is not."""
-    return _outs(_CholeskyEx, _ops.linalg_cholesky_ex(A, upper, check_errors), out)
+    return _CholeskyEx(*_ops.linalg_cholesky_ex(A, upper, check_errors, out=out))
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """As `solve`; a singular matrix is told by a number (the place of the zero, from 1) in the second result."""
-    return _outs(_SolveEx, _ops.linalg_solve_ex(A, B, left, check_errors), out)
+    return several_into(out, _ops.linalg_solve_ex(A, B, left, check_errors), _SolveEx)
 
 
 def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """`A = P @ L @ U` with a permutation, a lower triangle with ones on its diagonal, and an upper triangle."""
-    return _outs(_LU, _ops.linalg_lu(A, pivot), out)
+    return several_into(out, _ops.linalg_lu(A, pivot), _LU)
 
 
 def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """The factors of `lu` in one matrix, and the exchanges of rows (from 1); singular matrices are an error."""
-    return _outs(_LUFactor, _ops.linalg_lu_factor_ex(A, pivot, True)[:2], out)
+    return several_into(out, _ops.linalg_lu_factor_ex(A, pivot, True)[:2], _LUFactor)
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """As `lu_factor`; a singular matrix is told by a number (the place of the zero, from 1) in the third result."""
-    return _outs(_LUFactorEx, _ops.linalg_lu_factor_ex(A, pivot, check_errors), out)
+    return _LUFactorEx(*_ops.linalg_lu_factor_ex(A, pivot, check_errors, out=out))
 
 
 def lu_solve(
@@ -138,12 +127,12 @@ def lu_solve(
 
 def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:
     """`A = L @ D @ L.mT` (`L.mH` with `hermitian`) in one matrix, from the lower triangle, and LAPACK's pivots."""
-    return _outs(_LDLFactor, _ops.linalg_ldl_factor_ex(A, hermitian, True)[:2], out)
+    return several_into(out, _ops.linalg_ldl_factor_ex(A, hermitian, True)[:2], _LDLFactor)
 
 
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """As `ldl_factor`; a singular matrix is told by a number (the place of the zero, from 1) in the third result."""
-    return _outs(_LDLFactorEx, _ops.linalg_ldl_factor_ex(A, hermitian, check_errors), out)
+    return _LDLFactorEx(*_ops.linalg_ldl_factor_ex(A, hermitian, check_errors, out=out))
 
 
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:
@@ -193,7 +182,7 @@ def matrix_rank(
 
 def slogdet(A: Tensor, *, out: Any = None) -> Any:
     """Sign and logarithm of the absolute value of determinants."""
-    return _outs(_Slogdet, _ops.slogdet(A), out)
+    return _Slogdet(*_ops.slogdet(A, out=out))
 
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:

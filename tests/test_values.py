@@ -59,11 +59,6 @@ def axes(dim: Any, ndim: int) -> Any:
     return tuple(d % max(ndim, 1) for d in dim) if isinstance(dim, (tuple, list)) else dim
 
 
-def lower_gamma(a: float, x: float) -> float:
-    """The regularised lower incomplete gamma function, by its series (DLMF 8.7.1)."""
-    return x**a * math.exp(-x) * sum(x**n / math.gamma(a + n + 1) for n in range(80))
-
-
 def each(f: Any) -> Any:
     return np.vectorize(f, otypes=[np.float64])
 
@@ -225,8 +220,6 @@ REFERENCE.update(
     erfinv=each(inverse_of_erf),
     lgamma=each(math.lgamma),
     digamma=each(psi),
-    igamma=lambda a, x: np.vectorize(lower_gamma, otypes=[np.float64])(a, x),
-    igammac=lambda a, x: 1 - np.vectorize(lower_gamma, otypes=[np.float64])(a, x),
     polygamma=lambda n, x: each(lambda v: psi(v) if n == 0 else (-1) ** (n + 1) * math.factorial(n) * zeta(n + 1, v))(
         x
     ),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import wraps
 
 from .. import _ops
-from .._arguments import into, operand
+from .._arguments import operand, several_into
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
-from .common import _is_tensor, _pair, return_frexp, return_svd
+from .common import _is_tensor, return_frexp, return_svd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
 
 def frexp(input: Tensor, *, out: Any = None) -> Any:
     """Mantissas, of absolute value from 0.5 to 1 (or 0), and exponents: `input = mantissa * 2 ** exponent`."""
-    return _pair(_ops.frexp(input), return_frexp, out, input)
+    return return_frexp(*_ops.frexp(input, out=out))
 
 
 def _polygamma_method(input: Tensor, n: int) -> Tensor:
@@ -167,7 +167,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
 
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """PyTorch's old word for `linalg.svd`: U, S and V (not its transpose). Without `compute_uv` U and V are zeros."""
-    return _pair(_ops.svd(input, some, compute_uv), return_svd, out, input)
+    return several_into(out, _ops.svd(input, some, compute_uv), return_svd)
 
 
 def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import into, named_result, several
-from .common import _pair
+from .._arguments import into, named_result, several, several_into
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ _LuWithInfo = named_result("_lu_with_info", "LU pivots info")
 
 def slogdet(input: Tensor, *, out: Any = None) -> Any:
     """Signs of the determinants of square matrices, and logarithms of their absolute values."""
-    return _pair(_ops.slogdet(input), _Slogdet, out, input)
+    return _Slogdet(*_ops.slogdet(input, out=out))
 
 
 def geqrf(input: Tensor, *, out: Any = None) -> Any:
     """The reflections of a QR factorization, as LAPACK leaves them: `R` and below it the vectors; and their factors."""
-    return _pair(_ops.geqrf(input), _Geqrf, out, input)
+    return _Geqrf(*_ops.geqrf(input, out=out))
 
 
 def orgqr(input: Tensor, input2: Tensor, *, out: Any = None) -> Tensor:
@@ -38,7 +37,7 @@ def orgqr(input: Tensor, input2: Tensor, *, out: Any = None) -> Tensor:
 
 def qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
     """PyTorch's old word for `linalg.qr`: reduced, or complete if not `some`."""
-    return _pair(_ops.linalg_qr(input, "reduced" if some else "complete"), _Qr, out, input)
+    return _Qr(*_ops.linalg_qr(input, "reduced" if some else "complete", out=out))
 
 
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
@@ -58,7 +57,7 @@ def triangular_solve(
     out: Any = None,
 ) -> Any:
     """X with `A @ X = input` (`A.mT` with `transpose`) for triangular matrices, and a copy of A."""
-    return _pair(_ops.triangular_solve(input, A, upper, transpose, unitriangular), _TriangularSolve, out, input)
+    return several_into(out, _ops.triangular_solve(input, A, upper, transpose, unitriangular), _TriangularSolve)
 
 
 def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
@@ -77,7 +76,7 @@ def lu_unpack(
     LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *, out: Any = None
 ) -> Any:
     """P, L and U from the results of `linalg.lu_factor`; what is not unpacked is empty."""
-    return _pair(_ops.lu_unpack(LU_data, LU_pivots, unpack_data, unpack_pivots), _LuUnpack, out, LU_data)
+    return several_into(out, _ops.lu_unpack(LU_data, LU_pivots, unpack_data, unpack_pivots), _LuUnpack)
 
 
 def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = None) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from .. import _ops
-from .._arguments import flags, into, refused, whole
+from .._arguments import flags, into, refused, several_into, whole
 from ..dtypes import BY_NAME, from_python
-from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
+from ..errors import DTypeError, ShapeMismatchError
 from .common import (
     _MISSING,
     _is_tensor,
@@ -71,7 +71,7 @@ def nanmedian(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, out:
     if dim is _MISSING:
         r = _ops.nanmedian_all(input)
         return r if out is None else into(out, r)
-    return _pair(_ops.nanmedian_dim(input, dim, keepdim), return_nanmedian, out, input)
+    return return_nanmedian(*_ops.nanmedian_dim(input, dim, keepdim, out=out))
 
 
 @_numpy_names
@@ -296,7 +296,7 @@ def histogram(
     if not _is_tensor(bins):
         bins = whole("histogram", "bins", bins)
     hist, edges = _edges_or_counts("histogram", input.reshape(-1, 1), [bins], range, weight, density)
-    return _pair((hist, edges[0]), return_histogram, out, input)
+    return several_into(out, (hist, edges[0]), return_histogram)
 
 
 def histogramdd(input: Tensor, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
