@@ -1718,6 +1718,10 @@ def test_what_does_not_meet_in_memory_is_apart_in_files() -> None:
     rt.save([base[:10], base[2:4], base[6:8], base[10:14], base[14:16]], f)  # within the first, and side by side
     f.seek(0)
     assert [t.untyped_storage().nbytes() // 4 for t in rt.load(f)] == [10, 10, 10, 4, 2]
+    f = io.BytesIO()
+    rt.save([base[:4], base[2:6], base[8:10]], f)
+    f.seek(0)
+    assert [t.untyped_storage().nbytes() // 4 for t in rt.load(f)] == [6, 6, 2]
 
 
 def saved(value: Any) -> Any:
