@@ -313,6 +313,54 @@ def test_istft_is_the_inverse(n_fft: int, hop: int, win: int, normalized: bool) 
     near(parts, rt.view_as_real(x.stft(n_fft, return_complex=True, **options)).numpy())
 
 
+def test_options_of_stft() -> None:
+    """Each, also by its place, and the defaults that are not the op's."""
+    x, z = numbers(20).real.copy(), numbers(20)
+    w = RNG.random(5) + 0.5
+    whole = np.pad(w, (1, 2))
+    t, window = rt.from_numpy(x), rt.from_numpy(w)
+
+    def want(x: Any, by: Any, hop: int = 3) -> Any:
+        return np.stack([by(x[k : k + 8] * whole) for k in range(0, len(x) - 7, hop)], -1)
+
+    padded = {m: np.pad(x, 4, mode=m) for m in ("constant", "reflect", "edge", "wrap")}
+    for mode, m in {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}.items():
+        y = rt.stft(t, 8, 3, 5, window, True, mode, return_complex=True)
+        near(y, want(padded[m], np.fft.rfft))
+    near(rt.stft(t, 8, None, 5, window, return_complex=True), want(padded["reflect"], np.fft.rfft, 2))
+    near(rt.stft(t, 8, 3, 5, window, False, return_complex=True), want(x, np.fft.rfft))
+    near(rt.stft(t, 8, 3, 5, window, False, "reflect", True, return_complex=True), want(x, np.fft.rfft) / 8**0.5)
+    near(rt.stft(t, 8, 3, 5, window, False, "reflect", False, False, True), want(x, np.fft.fft))
+    near(rt.stft(rt.from_numpy(z), 8, 3, 5, window, False), want(z, np.fft.fft))
+    y = rt.stft(t, 8, 3, 5, window, False, return_complex=True, align_to_window=True)
+    near(y, want(np.pad(x, (1, 2)), np.fft.rfft))
+    assert rt.stft(t, 8, return_complex=False).shape == (5, 11, 2)
+
+
+def test_options_of_istft() -> None:
+    w = RNG.random(8) + 0.5
+    window = rt.from_numpy(w)
+    for by, frequencies in ((np.fft.irfft, 5), (lambda v: np.fft.ifft(v), 8)):
+        y = numbers(frequencies, 4)
+        whole = np.zeros(17, np.result_type(by(np.ones(8))))
+        weights = np.zeros(17)
+        for m in range(4):
+            part = by(y[:, m])
+            whole[3 * m : 3 * m + 8] += part * w
+            weights[3 * m : 3 * m + 8] += w**2
+        whole /= weights
+        real = frequencies == 5
+        more: dict[str, Any] = {} if real else {"onesided": False, "return_complex": True}
+        t = rt.from_numpy(y)
+        near(rt.istft(t, 8, 3, 8, window, False, **more), whole)
+        near(rt.istft(t, 8, 3, 8, window, **more), whole[4:-4])
+        near(rt.istft(t, 8, 3, 8, window, True, True, **more), whole[4:-4] * 8**0.5)
+        near(rt.istft(t, 8, 3, 8, window, length=6, **more), whole[4:10])
+    # As many frequencies as elements are all of them.
+    y = np.fft.fft(numbers(8, 3).real, axis=0)
+    assert rt.equal(rt.istft(rt.from_numpy(y), 8), rt.istft(rt.from_numpy(y[:5].copy()), 8))
+
+
 def test_stft_of_a_wave() -> None:
     """A wave of 1/8 of the rate is found at frequency 2 of 16, in every window."""
     x = rt.sin(2 * math.pi * rt.arange(200, dtype=rt.float64) / 8)

@@ -175,7 +175,8 @@ REFUSED = {
     **dict.fromkeys("floor_divide fmod remainder".split(), ("bool",)),
     **dict.fromkeys(
         """addcdiv celu clamp_backward elu extreme_backward frac gelu gelu_backward hardshrink hardsigmoid hardswish
-        hardswish_backward hypot leaky_relu lerp logaddexp logaddexp2 logit_backward logsigmoid mish mish_backward
+        hardswish_backward hypot igamma igammac leaky_relu lerp logaddexp logaddexp2 logit_backward logsigmoid mish
+        mish_backward
         prelu_channels selu silu silu_backward softplus softshrink""".split(),
         ("bool", *WHOLE),
     ),

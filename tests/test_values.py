@@ -1171,13 +1171,6 @@ def ormqr(a: Any, tau: Any, b: Any, left: bool = True, transpose: bool = False) 
 
 
 @reference
-def linalg_matrix_norm(
-    x: Any, word: str = "fro", number: Any = None, dim: Any = (-2, -1), keepdim: bool = False, dtype: Any = None
-) -> Any:
-    return np.linalg.norm(x if dtype is None else x.astype(dtype), number or word, tuple(dim), keepdim)
-
-
-@reference
 def linalg_matrix_rank(x: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     if hermitian:
         s = np.sort(np.abs(np.linalg.eigvalsh(x)))[..., ::-1]

@@ -518,7 +518,7 @@ fn eval_matrix_norm(c: &Call) -> Result<Outs> {
         None => a.clone(),
     };
     if !a.dtype().is_float() && !a.dtype().is_complex() {
-        bail!(DType, "expected a floating point tensor, got {}", a.dtype());
+        bail!(DType, "expected a floating point or complex tensor, got {}", a.dtype());
     }
     if a.ndim() < 2 {
         bail!(Shape, "expected a tensor with at least two dimensions, got shape {:?}", a.shape());
