@@ -1850,8 +1850,8 @@ def test_dtype_and_device(cls):
                                    inspect.signature(cls.__init__).parameters else {})}, device="cuda")  # fmt: skip
 
 
-# Tested elsewhere: containers in test_nn_containers, clusters and random pools in test_nn_adaptive; bases have no options
-# of their own.
+# Tested elsewhere: containers in test_nn_containers, clusters and random pools in test_nn_adaptive; bases have
+# no options of their own.
 ELSEWHERE = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Container",
              "RNNBase", "RNNCellBase", "DataParallel", "AdaptiveLogSoftmaxWithLoss", "FractionalMaxPool2d",
              "FractionalMaxPool3d", "NonDynamicallyQuantizableLinear", "SyncBatchNorm"}  # fmt: skip
