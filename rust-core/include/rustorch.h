@@ -2918,7 +2918,7 @@ rt_status rt_diagflat(const struct rt_tensor *input, int64_t offset, struct rt_t
 // A copy of `alias`.
 rt_status rt_alias_copy(const struct rt_tensor *input, struct rt_tensor **out);
 
-// A copy of `detach`.
+// A copy of `detach`: no gradient flows through it.
 rt_status rt_detach_copy(const struct rt_tensor *input, struct rt_tensor **out);
 
 // A copy of `as_strided`.
@@ -3987,7 +3987,7 @@ rt_status rt_triangular_solve(const struct rt_tensor *input,
                               struct rt_tensor **out1);
 
 // About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
-// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+// `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
 rt_status rt_svd_lowrank(const struct rt_tensor *A,
                          const struct rt_tensor *M,
                          int64_t q,
