@@ -10717,7 +10717,7 @@ _py_svd_lowrank = lib.py_svd_lowrank
 
 def svd_lowrank(A: Tensor, q: int = 6, niter: int = 2, M: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
-    `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+    `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
     """
     try:
         t = _py_svd_lowrank(A._h, NULL if M is None else M._h, q if q.__class__ is int else int_(q), niter if niter.__class__ is int else int_(niter))

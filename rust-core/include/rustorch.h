@@ -4022,7 +4022,7 @@ rt_status rt_triangular_solve(const struct rt_tensor *input,
                               struct rt_tensor **out1);
 
 // About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
-// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+// `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
 rt_status rt_svd_lowrank(const struct rt_tensor *A,
                          const struct rt_tensor *M,
                          int64_t q,

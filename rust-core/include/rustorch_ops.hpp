@@ -4495,7 +4495,7 @@ inline std::array<Tensor, 2> triangular_solve(const Tensor &input, const Tensor 
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
-/// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+/// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
 inline std::array<Tensor, 3> svd_lowrank(const Tensor &A, int64_t q = 6, int64_t niter = 2, const Tensor *M = nullptr) {
   rt_tensor *out_[3] = {};
   check(rt_svd_lowrank(A.get(), M ? M->get() : nullptr, q, niter, out_ + 0, out_ + 1, out_ + 2));

@@ -369,6 +369,7 @@ fn parsed(op: &OpDef, text: &str) -> Plan {
             b'b' => (DType::Bool, Values::Small),
             b'p' => (DType::F32, Values::Probability),
             b's' => (DType::F32, Values::Sorted),
+            b'o' => (DType::I32, Values::Ones),
             b'd' => (DType::F32, Values::Diagonal),
             other => panic!("unknown type {other} in a recipe of {}", op.name),
         };

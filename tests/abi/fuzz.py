@@ -138,6 +138,7 @@ def recipe_tensor(r, word):
         "i": lambda i: r.randint(0, 2),
         "p": lambda i: r.uniform(0.1, 0.9),
         "s": lambda i: i,
+        "o": lambda i: 1,
         "d": lambda i: r.random() + 5 * (i % columns == i // columns % columns),
     }.get(kind, lambda i: r.gauss(0, 1))
     c_type, dtype = {
@@ -145,6 +146,7 @@ def recipe_tensor(r, word):
         "c": ("float", lib.RT_COMPLEX64),
         "i": ("int64_t", lib.RT_INT64),
         "b": ("bool", lib.RT_BOOL),
+        "o": ("int32_t", lib.RT_INT32),
     }.get(kind, ("float", lib.RT_FLOAT32))
     out, data = ffi.new("rt_tensor **"), ffi.new(f"{c_type}[]", [values(i) for i in range(2 * n if kind == "c" else n)])
     assert lib.rt_tensor_from_data(data, shape, len(shape), dtype, out) == lib.RT_OK

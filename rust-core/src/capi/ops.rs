@@ -9688,7 +9688,7 @@ pub unsafe extern "C-unwind" fn rt_triangular_solve(
 }
 
 /// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
-/// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+/// `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_svd_lowrank(
     A: *const rt_tensor,

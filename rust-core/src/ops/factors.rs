@@ -677,8 +677,9 @@ fn low_rank(a: &Tensor, q: i64, steps: i64) -> Result<Outs> {
     if q < 0 || q > m.min(n) as i64 {
         bail!(Value, "q(={q}) must be non-negative integer and not greater than min(m, n)={}", m.min(n));
     }
-    if steps < 0 {
-        bail!(Value, "niter(={steps}) must be non-negative integer");
+    // Long before that nothing changes any more.
+    if !(0..=1000).contains(&steps) {
+        bail!(Value, "niter(={steps}) must be a number from 0 to 1000");
     }
     let tall = if m < n { adjoint(a)? } else { a.clone() };
     let basis = range_of(&tall, q, steps)?;
@@ -978,14 +979,17 @@ ops! {
     }
 
     /// About the `q` largest singular values of matrices `[..., m, n]`, and as many vectors, as columns: `U`, `S` and `V`, by
-    /// `niter` steps from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
+    /// `niter` steps (at most 1000) from random vectors (Halko, Martinsson and Tropp 2011, algorithm 5.1). What `M` holds is taken away first.
     svd_lowrank(A: Tensor, q: Int = 6, niter: Int = 2, M: OptTensor = None) -> Triple, Special {
         body: Composite(|c| {
             let a = c.opt(1).map_or_else(|| Ok(c.x(0).clone()), |m| c.x(0).sub(&m.expand(&signed(c.x(0).shape()))?, 1))?;
             low_rank(&a, c.int(0), c.int(1))
         }),
         method: false, function: false,
-        refuses: &[Refusal { call: "rt.ones(3, 3), 4", message: "not greater than min" }],
+        refuses: &[
+            Refusal { call: "rt.ones(3, 3), 4", message: "not greater than min" },
+            Refusal { call: "rt.ones(3, 3), 2, 1001", message: "from 0 to 1000" },
+        ],
         samples: &["r(4, 3), 3", "m(3), 3, 1, r(3)"],
     }
 
