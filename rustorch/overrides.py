@@ -387,6 +387,8 @@ class TorchFunctionMode:
         return self
 
     def __exit__(self, *args: object) -> None:
+        if not _state.modes or _state.modes[-1] is not self:
+            raise RuntimeError(f"{type(self).__name__} is not the innermost mode of this thread")
         _state.modes = _state.modes[:-1]
         _divert(False)
 

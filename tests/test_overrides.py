@@ -226,6 +226,8 @@ def test_modes() -> None:
         assert rt.exp(x) == 7 and x.exp() == 7 and x + 1 == 7 and rt.cat([x, x]) == 7
     with pytest.raises(KeyError), Noting(log):
         raise KeyError
+    with pytest.raises(RuntimeError, match="innermost"):
+        mode.__exit__()
     assert type(rt.exp(x)) is type(x + 1) is rt.Tensor and rt.Tensor.__add__.__name__ == "operator"
     with Noting(log := []):
         heard(1.0) + 1

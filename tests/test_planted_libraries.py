@@ -489,8 +489,6 @@ rt.ao.quantization.prepare
 C.nothing
 ! UnsupportedError: PyTorchFileReader
 rt.PyTorchFileReader("x")
-! UnsupportedError: TorchFunctionMode
-over.TorchFunctionMode().__enter__()
 ! UnsupportedError: profiler.profile
 P.profile()
 ! ValueError: must not be negative
@@ -1149,15 +1147,12 @@ def test_functions_of_others_are_called() -> None:
     assert call(Theirs(), Mine())[2] == (Theirs, Mine)
     with pytest.raises(TypeError, match="no implementation found for"):
         call(Mine())
-    for fine in (rt.overrides.TorchFunctionMode(), rt.jit.optimized_execution(True), rt.jit.fuser("fuser1"),
+    for fine in (rt.jit.optimized_execution(True), rt.jit.fuser("fuser1"),
                  rt.jit.strict_fusion(), rt._C._ExcludeDispatchKeyGuard(), rt.DisableTorchFunctionSubclass(),
                  rt.amp.autocast("cpu"), rt.compiler.set_stance("default"),
                  rt.profiler.record_function("x")):  # fmt: skip
-        if not isinstance(fine, rt.overrides.TorchFunctionMode):
-            with pytest.raises(KeyError), fine:  # errors go through
-                raise KeyError
-        else:
-            assert fine.__exit__(None, None, None) is None
+        with pytest.raises(KeyError), fine:  # errors go through
+            raise KeyError
     for backends in (rt.nn.attention.SDPBackend.MATH, [rt.nn.attention.SDPBackend.MATH]):
         with rt.nn.attention.sdpa_kernel(backends, set_priority=True):
             pass

@@ -142,7 +142,7 @@ fn fresh_seed() -> u64 {
 fn renew(state: &mut [u32; N]) {
     thread_local!(static TIMES: Cell<u32> = const { Cell::new(0) });
     TIMES.set(TIMES.get().wrapping_add(1));
-    if TIMES.get() % 4096 == 0 {
+    if TIMES.get().is_multiple_of(4096) {
         crate::parallel::poll();
     }
     // SAFETY: the kernels here are safe code; `simd_fn!` only adds CPU features that were detected.

@@ -25,7 +25,7 @@ thread_local! {
 pub fn set(to: Option<DType>) -> Option<DType> {
     if to.is_none() {
         // Dropped outside: a release may call back.
-        let _kept = KEPT.with(|k| std::mem::replace(&mut *k.borrow_mut(), List::new()));
+        let _kept = KEPT.with(|k| std::mem::take(&mut *k.borrow_mut()));
     }
     set_autocast(to)
 }

@@ -54,7 +54,7 @@ fn tails(a: f64, ratio: impl Fn(f64) -> f64) -> (f64, f64) {
 
 /// `dx/da` of a sample `x` of the gamma distribution with shape `a` and rate 1.
 pub fn gamma_slope(a: f64, x: f64) -> f64 {
-    if !(a > 0.0 && a < f64::INFINITY && x >= 0.0 && x < f64::INFINITY) {
+    if !(a > 0.0 && a < f64::INFINITY && (0.0..f64::INFINITY).contains(&x)) {
         return f64::NAN;
     }
     if x == 0.0 {

@@ -619,7 +619,7 @@ fn compute_matrix_exp(c: &Call, outs: &[Tensor]) -> Result<()> {
     let size = n as i64;
     let a = contiguous_unlocked(c.x(0), d, true)?.reshape(&[-1, size, size])?;
     let norms = a.abs()?.sum(Some(&[-2]), false, None)?.amax(&[-1], false)?.to_vec_unlocked::<f64>()?;
-    let limit = if d.real() == DType::F32 { 3.925724783138660 } else { 5.371920351148152 };
+    let limit = if d.real() == DType::F32 { 3.92572478313866 } else { 5.371920351148152 };
     let halvings = |&norm: &f64| if norm.is_finite() && norm > limit { (norm / limit).log2().ceil() } else { 0.0 };
     let times = List::collect(norms.iter().map(halvings))?;
     let factors = List::collect(times.iter().map(|t| (-t).exp2()))?;
