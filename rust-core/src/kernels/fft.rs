@@ -90,8 +90,8 @@ impl<T: Real> Row<T> {
     fn new(n: usize, forward: bool) -> Result<Row<T>> {
         let sign = if forward { -1.0 } else { 1.0 };
         if n <= Plan::<T>::LONGEST {
-            memory::probe(1, Plan::<T>::bytes(n))?;
-            return Ok(Row { n, way: Way::Short(Plan::new(n, forward)) });
+            let plan = memory::hoarding(Plan::<T>::bytes(n), || Plan::new(n, forward))?;
+            return Ok(Row { n, way: Way::Short(plan) });
         }
         let d = divisor(n);
         if d > 1 {
