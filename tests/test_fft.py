@@ -80,6 +80,19 @@ def test_dimensions_and_norms(shape: tuple[int, ...], norm: Any) -> None:
     near(rt.fft.rfftn(r, norm=norm), np.fft.rfftn(x, norm=norm))
     near(rt.fft.irfftn(t, norm=norm), np.fft.irfftn(z, norm=norm))
     near(rt.fft.fft2(r, (5, 2), (1, 0), norm), np.fft.fft2(x, (5, 2), (1, 0), norm))
+    other = {"forward": "backward", "ortho": "ortho"}.get(norm, "forward")
+    for names, axes in ((("fftn", "ifftn", "rfftn", "irfftn", "hfftn", "ihfftn"), (0, -1)),
+                        (("fft2", "ifft2", "rfft2", "irfft2", "hfft2", "ihfft2"), (-1, 0))):  # fmt: skip
+        s = (3, 6)
+        wanted = [
+            np.fft.fftn(z, s, axes, norm), np.fft.ifftn(z, s, axes, norm), np.fft.rfftn(x, s, axes, norm),
+            np.fft.irfftn(z, s, axes, norm), np.fft.irfftn(z.conj(), s, axes, other),
+            np.fft.rfftn(x, s, axes, other).conj(),
+        ]  # fmt: skip
+        for name, want in zip(names, wanted):
+            given = r if name.startswith(REAL_INPUT) else t
+            near(getattr(rt.fft, name)(given, s, axes, norm), want)
+            near(getattr(rt.fft, name)(given, s=s, dim=axes, norm=norm), want)
 
 
 def test_views_are_read_as_they_lie() -> None:

@@ -486,7 +486,7 @@ void rt_set_lock_timeout(uint64_t milliseconds);
 // Bytes that tensors hold at present; free blocks kept for reuse are not counted.
 size_t rt_memory_in_use(void);
 
-// Gives free blocks that were kept for reuse back to the system.
+// Gives free blocks that were kept for reuse back to the system, and what this thread keeps of Fourier transforms.
 void rt_empty_cache(void);
 
 // Fault injection for tests: the allocation after the next `n` ones fails with `RT_ERR_MEMORY`; -1 switches it off.

@@ -306,7 +306,15 @@ fn short(layout: Layout) -> *mut u8 {
     if !p.is_null() {
         return p;
     }
-    take_lent(layout).unwrap_or_else(|| take(layout.size(), layout.align()))
+    if let Some(block) = take_lent(layout) {
+        return block;
+    }
+    let p = take(layout.size(), layout.align());
+    if p.is_null() {
+        carve(layout)
+    } else {
+        p
+    }
 }
 
 thread_local! {
@@ -346,7 +354,79 @@ pub fn lending<R>(layout: Layout, f: impl FnOnce() -> R) -> Result<R> {
     Ok(f())
 }
 
-// SAFETY: every block is the system's, or a run of units that nobody else has; `is_ours` tells them apart.
+/// A block of the system's whose parts stand in for blocks that the system has not.
+#[derive(Clone, Copy)]
+struct Hoard {
+    start: usize,
+    free: usize,
+    end: usize,
+}
+
+thread_local! {
+    static HOARD: Cell<Option<Hoard>> = const { Cell::new(None) };
+}
+/// Threads that use parts of theirs.
+static CARVING: AtomicUsize = AtomicUsize::new(0);
+
+/// A part of this thread's hoard.
+fn carve(layout: Layout) -> *mut u8 {
+    let Some(hoard) = HOARD.get() else {
+        return std::ptr::null_mut();
+    };
+    let at = hoard.free.next_multiple_of(layout.align());
+    if layout.size() > hoard.end.saturating_sub(at) {
+        return std::ptr::null_mut();
+    }
+    if hoard.free == hoard.start {
+        CARVING.fetch_add(1, Ordering::Relaxed);
+    }
+    HOARD.set(Some(Hoard { free: at + layout.size(), ..hoard }));
+    at as *mut u8
+}
+
+/// True for a part of this thread's hoard; no other thread has any.
+#[inline(always)]
+fn is_carved(p: *mut u8) -> bool {
+    CARVING.load(Ordering::Relaxed) > 0 && HOARD.get().is_some_and(|h| (h.start..h.end).contains(&(p as usize)))
+}
+
+/// Runs `f`, code of others that asks for blocks in ways that would end the process if it got none: `bytes` at most in all, those
+/// apart that the reserve has. Fails if the system has not got these, before or meanwhile; what `f` made is then dropped.
+/// It must start no threads. (Helps those whose global allocator is [`Allocator`].)
+pub fn hoarding<R>(bytes: usize, f: impl FnOnce() -> R) -> Result<R> {
+    struct Back(Layout);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some(hoard) = HOARD.take() {
+                if hoard.free > hoard.start {
+                    CARVING.fetch_sub(1, Ordering::Relaxed);
+                }
+                // SAFETY: allocated below; nobody has parts of it any more.
+                unsafe { System.dealloc(hoard.start as *mut u8, self.0) };
+            }
+        }
+    }
+    assert!(HOARD.get().is_none());
+    let Ok(layout) = Layout::from_size_align(bytes.max(1), UNIT) else {
+        return Err(missing(bytes));
+    };
+    // SAFETY: it has a size.
+    let start = unsafe { System.alloc(layout) } as usize;
+    if start == 0 {
+        return Err(missing(bytes));
+    }
+    HOARD.set(Some(Hoard { start, free: start, end: start + layout.size() }));
+    let _back = Back(layout);
+    let made = f();
+    if HOARD.get().is_some_and(|h| h.free > h.start) {
+        drop(made);
+        return Err(missing(bytes));
+    }
+    Ok(made)
+}
+
+// SAFETY: every block is the system's, a run of units that nobody else has, or a part of this thread's hoard; `is_ours` and
+// `is_carved` tell them apart.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -372,13 +452,13 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         if is_ours(p) {
             put_back(p, layout.size());
-        } else {
+        } else if !is_carved(p) {
             System.dealloc(p, layout);
         }
     }
     #[inline]
     unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if !is_ours(p) {
+        if !is_ours(p) && !is_carved(p) {
             let new = System.realloc(p, layout, size);
             if !new.is_null() {
                 return new;
@@ -407,6 +487,30 @@ mod tests {
         assert_eq!(List::filled(1 << 60, 1u8).unwrap_err().kind(), Kind::Memory);
         assert_eq!(List::collect(0..usize::MAX).unwrap_err().kind(), Kind::Memory);
         assert_eq!(List::try_collect([Ok(1), Err(missing(1))]).unwrap_err().kind(), Kind::Memory);
+    }
+
+    #[test]
+    fn a_hoard_stands_in_for_what_is_missing() {
+        let layout = Layout::from_size_align(1000, 64).unwrap();
+        assert!(carve(layout).is_null());
+        assert_eq!(hoarding(5000, || 7).unwrap(), 7);
+        let found = hoarding(5000, || {
+            let all: Vec<usize> = (0..5).map(|_| carve(layout) as usize).collect();
+            assert!(all[..4].iter().all(|&p| p != 0 && p.is_multiple_of(64) && is_carved(p as *mut u8)), "{all:?}");
+            assert_eq!(all[4], 0);
+            // SAFETY: blocks of this layout, the first of which is let go.
+            unsafe {
+                (all[0] as *mut u8).write_bytes(7, 1000);
+                let moved = Allocator.realloc(all[0] as *mut u8, layout, 2000);
+                assert!(!is_carved(moved) && (0..1000).all(|i| *moved.add(i) == 7));
+                Allocator.dealloc(moved, Layout::from_size_align(2000, 64).unwrap());
+            }
+        });
+        assert_eq!(found.unwrap_err().kind(), Kind::Memory);
+        assert!(HOARD.get().is_none() && carve(layout).is_null());
+        assert_eq!(hoarding(usize::MAX, || ()).unwrap_err().kind(), Kind::Memory);
+        assert!(std::panic::catch_unwind(|| hoarding(500, || panic!("of others"))).is_err());
+        assert!(HOARD.get().is_none());
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl<T: Real> Plan<T> {
     /// The longest rows that plans are made for: those of longer ones could take any amount of memory and time.
     pub const LONGEST: usize = 1 << 16;
 
-    /// What [`Plan::new`] may allocate at most: more than was ever measured, for all lengths.
+    /// What [`Plan::new`] may allocate at most, in all and at a time: 1.8 times what was measured for all lengths up to 12000
+    /// and every ninth or so of the others.
     pub fn bytes(n: usize) -> usize {
         (1 << 14) + 20 * n * size_of::<Complex<T>>()
     }

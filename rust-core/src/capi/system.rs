@@ -177,9 +177,10 @@ pub extern "C-unwind" fn rt_set_lock_timeout(milliseconds: u64) {
 pub extern "C-unwind" fn rt_memory_in_use() -> usize {
     storage::bytes_in_use()
 }
-/// Gives free blocks that were kept for reuse back to the system.
+/// Gives free blocks that were kept for reuse back to the system, and what this thread keeps of Fourier transforms.
 #[no_mangle]
 pub extern "C-unwind" fn rt_empty_cache() {
+    crate::kernels::fft::forget();
     storage::empty_cache();
 }
 /// Fault injection for tests: the allocation after the next `n` ones fails with `RT_ERR_MEMORY`; -1 switches it off.

@@ -90,8 +90,8 @@ impl<T: Real> Row<T> {
     fn new(n: usize, forward: bool) -> Result<Row<T>> {
         let sign = if forward { -1.0 } else { 1.0 };
         if n <= Plan::<T>::LONGEST {
-            memory::probe(1, Plan::<T>::bytes(n))?;
-            return Ok(Row { n, way: Way::Short(Plan::new(n, forward)) });
+            let plan = memory::hoarding(Plan::<T>::bytes(n), || Plan::new(n, forward))?;
+            return Ok(Row { n, way: Way::Short(plan) });
         }
         let d = divisor(n);
         if d > 1 {
@@ -392,7 +392,13 @@ macro_rules! number {
 }
 number!(f32 f64);
 
-/// Calls `f` with the transform of rows of `n`.
+/// Drops the transforms that this thread keeps.
+pub fn forget() {
+    <f32 as Number>::kept().0.with(|p| drop(p.take()));
+    <f64 as Number>::kept().0.with(|p| drop(p.take()));
+}
+
+/// Calls `f` with the transform of rows of `n`. The others are not kept if that fails.
 fn with<T: Number>(n: usize, kind: Kind, f: impl FnOnce(&Transform<T>) -> Result<()>) -> Result<()> {
     let (place, end) = T::kept();
     let mut all = place.with(Kept::take).unwrap_or_default();
