@@ -1143,7 +1143,7 @@ def test_functions_of_others_are_called() -> None:
     def call(*objects: Any) -> Any:
         return rt.overrides.handle_torch_function(rt.relu, objects, 1, k=2)
 
-    assert call(Mine(), 3, Theirs()) == ("Theirs", rt.relu, (Mine, Theirs), (1,), {"k": 2})
+    assert call(Mine(), 3, Theirs()) == ("Theirs", rt.relu, (Theirs, Mine), (1,), {"k": 2})
     assert call(Theirs(), Mine())[2] == (Theirs, Mine)
     with pytest.raises(TypeError, match="no implementation found for"):
         call(Mine())
