@@ -1255,7 +1255,7 @@ ops! {
                 copy_into(&outs[0].narrow(0, 0, n)?, &found.narrow(0, 0, n)?)
             },
         ),
-        takes: Takes::ALL,
+        takes: Takes::COMPLEX,
         refuses: &[Refusal { call: "rt.ones(2), -1", message: "non-negative" }],
     }
 
