@@ -7452,7 +7452,7 @@ def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     try:
         t = _py_t(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        return astray(t, "t", e, "Tensor", input=input, out=out)
+        return astray(TensorOps.t, "t", e, "Tensor", input=input, out=out)
     if t is None:
         raise error()
     if out is not None:

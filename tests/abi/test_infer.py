@@ -38,6 +38,7 @@ OF_ELEMENTS = [
     "cannot be negative",
     "offsets must ascend",
     "windows do not overlap",
+    "overlap",
 ]
 
 

@@ -606,7 +606,9 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     if with_out {
         named.push_str(", out=out");
     }
-    line!(s, "        return astray({name}, \"{name}\", e, \"{kinds}\", {named})");
+    // The result of `t` has its name.
+    let function = if name == "t" { "TensorOps.t".to_string() } else { name.to_string() };
+    line!(s, "        return astray({function}, \"{name}\", e, \"{kinds}\", {named})");
     if anew {
         let first = first_tensor.unwrap_or_default();
         line!(s, "    if t is None:\n        raise error()\n    lib.py_swap(id({first}), id(t))\n    return {first}");

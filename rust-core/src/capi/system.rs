@@ -180,7 +180,7 @@ pub extern "C-unwind" fn rt_memory_in_use() -> usize {
 /// Gives free blocks that were kept for reuse back to the system, and what this thread keeps of Fourier transforms.
 #[no_mangle]
 pub extern "C-unwind" fn rt_empty_cache() {
-    crate::kernels::fft::forget();
+    crate::ops::forget_transforms();
     storage::empty_cache();
 }
 /// Fault injection for tests: the allocation after the next `n` ones fails with `RT_ERR_MEMORY`; -1 switches it off.

@@ -6,11 +6,11 @@ use crate::memory::{self, List};
 use crate::table::{Cast, OpDef};
 use crate::tensor::modes::{autocast_caches, grad_enabled, set_autocast};
 use crate::tensor::Tensor;
+use crate::thread::Kept;
 use smallvec::SmallVec;
-use std::cell::RefCell;
 
 /// A parameter in another dtype, and what has to be so for it still to hold.
-struct Kept {
+struct Twin {
     parameter: Tensor,
     cast: Tensor,
     version: u64,
@@ -18,14 +18,18 @@ struct Kept {
 }
 
 thread_local! {
-    static KEPT: RefCell<List<Kept>> = const { RefCell::new(List::new()) };
+    static TWINS: Kept<List<Twin>> = const { Kept::new() };
+}
+
+fn end_twins() {
+    TWINS.with(Kept::end);
 }
 
 /// Sets the dtype of `autocast` for good; returns the old one. Without one, what was kept is let go.
 pub fn set(to: Option<DType>) -> Option<DType> {
     if to.is_none() {
         // Dropped outside: a release may call back.
-        let _kept = KEPT.with(|k| std::mem::take(&mut *k.borrow_mut()));
+        let _twins = TWINS.with(Kept::take);
     }
     set_autocast(to)
 }
@@ -60,18 +64,26 @@ fn cast(t: &Tensor, to: DType) -> Result<Tensor> {
     if !(autocast_caches() && t.is_leaf() && t.requires_grad() && t.dtype() == DType::F32 && !t.is_view()) {
         return t.to_dtype(to);
     }
-    let holds = |k: &Kept| {
+    let holds = |k: &Twin| {
         k.parameter.is_same(t)
             && k.cast.dtype() == to
             && k.version == t.0.storage.version()
             && k.recorded == grad_enabled()
     };
-    if let Some(found) = KEPT.with(|k| k.borrow().iter().find(|k| holds(k)).map(|k| k.cast.clone())) {
+    // SAFETY: looks only.
+    let found = TWINS
+        .with(|kept| unsafe { kept.look(|l| l.and_then(|l| l.iter().find(|k| holds(k)).map(|k| k.cast.clone()))) });
+    if let Some(found) = found {
         return Ok(found);
     }
     let cast = t.to_dtype(to)?;
-    let kept =
-        Kept { parameter: t.clone(), cast: cast.clone(), version: t.0.storage.version(), recorded: grad_enabled() };
-    KEPT.with(|k| k.borrow_mut().push(kept))?;
+    let twin =
+        Twin { parameter: t.clone(), cast: cast.clone(), version: t.0.storage.version(), recorded: grad_enabled() };
+    TWINS.with(|kept| {
+        let mut list = kept.take().unwrap_or_default();
+        let pushed = list.push(twin);
+        kept.put(list, end_twins);
+        pushed
+    })?;
     Ok(cast)
 }

@@ -133,3 +133,8 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
     let _quiet = listener::Quiet::enter();
     call_by_name(name, &lent, attrs)
 }
+
+/// Drops what this thread keeps of Fourier transforms.
+pub fn forget_transforms() {
+    crate::kernels::fft::forget();
+}
