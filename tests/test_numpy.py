@@ -55,6 +55,10 @@ def test_universal_functions(name: str) -> None:
                 continue
         tried += 1
         tensors = [rt.tensor(v) if isinstance(v, np.ndarray) else v for v in inputs]
+        if name in ("frexp", "nextafter") and not all(np.asarray(v).dtype.kind == "f" for v in inputs):
+            with pytest.raises((TypeError, RuntimeError)):  # refused, as in PyTorch
+                f(*tensors)
+            continue
         got = f(*tensors)
         for e, g in zip(results(expected), results(got), strict=True):
             np.testing.assert_allclose(g, e, rtol=1e-6, err_msg=f"{inputs}")
