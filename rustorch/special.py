@@ -44,6 +44,7 @@ from ._ops import special_ndtri as ndtri
 from ._ops import special_scaled_modified_bessel_k0 as scaled_modified_bessel_k0
 from ._ops import special_scaled_modified_bessel_k1 as scaled_modified_bessel_k1
 from ._ops import special_spherical_bessel_j0 as spherical_bessel_j0
+from .errors import DTypeError
 from .words.arithmetic import polygamma
 
 TYPE_CHECKING = False
@@ -58,12 +59,19 @@ modified_bessel_i0 = i0
 modified_bessel_i1 = i1
 
 
+def _one_tensor(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """Two arguments, of which one at least must be a tensor."""
+    if not (hasattr(a, "_h") or hasattr(b, "_h")):
+        raise DTypeError(f"special.{name}: one of the arguments must be a Tensor, got {a!r} and {b!r}")
+    return operand(a), operand(b)
+
+
 def _of_two(name: str) -> Callable[..., Tensor]:
     """A function of two numbers, of which one may be a plain one."""
     op = getattr(_ops, f"special_{name}")
 
     def f(input: Any, other: Any, *, out: Any = None) -> Tensor:
-        r = op(operand(input), operand(other))
+        r = op(*_one_tensor(name, input, other))
         return r if out is None else into(out, r)
 
     return _named(f, name, op)
@@ -74,7 +82,7 @@ def _polynomial(name: str) -> Callable[..., Tensor]:
     op = getattr(_ops, f"special_{name}")
 
     def f(x: Any, n: Any, *, out: Any = None) -> Tensor:
-        r = op(operand(x), operand(n))
+        r = op(*_one_tensor(name, x, n))
         return r if out is None else into(out, r)
 
     return _named(f, name, op)

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 module_db = pytest.importorskip("torch.testing._internal.common_modules").module_db
 
 # Not built.
-ABSENT = {"FractionalMaxPool2d", "FractionalMaxPool3d", "LinearCrossEntropyLoss"}
+ABSENT = {"LinearCrossEntropyLoss"}
 
 
 def convert(value: Any) -> Any:
