@@ -299,6 +299,8 @@ def write_into(out: Any, op: str, kinds: str, *arguments: Any) -> Any:
         if not alone and o is outs[-1] and o.dtype != r.dtype and not r.is_floating_point():
             raise DTypeError(f"{op}: expected out for indices of dtype {r.dtype}, got {o.dtype}")
         check_into(o, r, op, present, device)
+        if any(t is o or (t is not None and t.data_ptr() == o.data_ptr() != 0) for t in lists):
+            raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     for o, r in zip(outs, results):
         _resized(o, r.shape)
     status = lib.rt_op_call_into(name, *call, ffi.new("struct rt_tensor *[]", [o._h for o in outs]), len(outs))

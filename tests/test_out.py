@@ -123,3 +123,11 @@ def test_memory_that_was_taken_twice() -> None:
     x, out = rt.from_numpy(square), rt.from_numpy(square)
     expected = square @ square
     assert rt.mm(x, x, out=out) is out and (square == expected).all()
+
+
+def test_what_is_joined_is_not_written() -> None:
+    x, y = rt.zeros(0), rt.ones(4, 6)
+    for out in (x, y, y[:2]):
+        with pytest.raises(rt.errors.InvalidArgumentError, match="shares memory with an input"):
+            rt.cat((x, y), 0, out=out)
+    assert y.sum().item() == 24

@@ -86,6 +86,8 @@ CASES = [
 @pytest.mark.parametrize(("info", "training"), CASES)
 def test_module(info: Any, training: bool) -> None:
     ours_cls = getattr(rt.nn, info.module_cls.__name__)
+    if ours_cls.__name__.startswith("FractionalMaxPool"):
+        pytest.skip("its samples bring random numbers of another dtype; tests/test_nn_adaptive.py has it")
     torch.manual_seed(1)
     inputs = info.module_inputs_func(info, device="cpu", dtype=torch.float32, requires_grad=True, training=training)
     count = 0
