@@ -12,7 +12,8 @@ import rustorch as rt  # noqa: E402
 
 # Ops that are made of others here, of other ones than in torch: their parts decide.
 COMPOSED = {
-    "addbmm", "addr", "block_diag", "cdist", "cross", "cumulative_trapezoid", "index_fill", "linalg.householder_product",
+    "addbmm", "addr", "block_diag", "cdist", "cross", "cumulative_trapezoid", "index_fill",
+    "linalg.householder_product",
     "ormqr", "triangular_solve", "linalg.cross", "linalg.lstsq",
     "linalg.lstsq.grad_oriented", "linalg.multi_dot", "nn.functional.bilinear", "nn.functional.conv_transpose1d",
     "nn.functional.conv_transpose2d", "nn.functional.conv_transpose3d", "nn.functional.cosine_embedding_loss",
